@@ -1,0 +1,1 @@
+"""Stallwatch: watches workflows, notices when one stalls, and says what to change."""

@@ -1,0 +1,141 @@
+"""Reading the configuration: a TOML file, with environment variables above it. The only reader of the environment."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from stallwatch.config.alerts import AlertsConfig
+from stallwatch.config.settings import (
+    CollectorConfig,
+    DetectorsConfig,
+    ReportConfig,
+    Settings,
+    StoreConfig,
+    WebConfig,
+)
+from stallwatch.errors import ConfigError
+
+PREFIX: Final = "STALLWATCH__"
+FILE_VARIABLE: Final = "STALLWATCH_CONFIG"
+DEFAULT_FILE: Final = Path("stallwatch.toml")
+
+
+class _Environment(BaseSettings):
+    """The shape by which `STALLWATCH__SECTION__KEY` is understood; values are checked by Settings."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
+
+    store: StoreConfig | None = None
+    collector: CollectorConfig | None = None
+    web: WebConfig | None = None
+    detectors: DetectorsConfig | None = None
+    alerts: AlertsConfig | None = None
+    report: ReportConfig | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (env_settings,)
+
+
+def environment_variable(name: str) -> str | None:
+    """One variable of the environment, for what is not a setting (NO_COLOR, SSL_CERT_FILE are read by libraries)."""
+    return os.environ.get(name)  # noqa: TID251 - this is the one place
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Settings from `path`, else the file that STALLWATCH_CONFIG names, else ./stallwatch.toml, else the defaults.
+
+    Raises ConfigError that names the key and the file or variable.
+    """
+    chosen = path or _path_from_environment()
+    data = read_toml(chosen) if chosen is not None else {}
+    origin = str(chosen) if chosen is not None else "the configuration"
+    try:
+        overrides = EnvSettingsSource(_Environment, case_sensitive=False)()
+    except ValueError as error:
+        raise ConfigError(f"environment: {error}") from None
+    stray = _stray_variables()
+    if stray:
+        raise ConfigError(f"environment: {stray}: there is no such section or key")
+    if overrides:
+        origin += " and the environment"
+    try:
+        return Settings.model_validate(merged(data, overrides))
+    except ValidationError as error:
+        raise ConfigError(describe(error, origin)) from None
+
+
+def load_detectors(data: Mapping[str, Any], origin: str) -> DetectorsConfig:
+    """A [detectors] section that stands elsewhere (a scenario's `policy`)."""
+    try:
+        return DetectorsConfig.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(describe(error, origin)) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file's content; ConfigError names the line that is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def merged(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested dictionaries as one; what stands above wins."""
+    result = dict(base)
+    for key, value in above.items():
+        under = result.get(key)
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            result[key] = merged(under, value)
+        else:
+            result[key] = value
+    return result
+
+
+def describe(error: ValidationError, origin: str) -> str:
+    """All that is wrong, a line each: `file: section.key: reason (value)`."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        key = ".".join(str(part) for part in problem["loc"]) or "configuration"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "there is no such key"
+        lines.append(f"{origin}: {key}: {message}")
+    return "\n".join(lines)
+
+
+def _path_from_environment() -> Path | None:
+    named = environment_variable(FILE_VARIABLE)
+    if named:
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _stray_variables() -> str:
+    """A variable with our prefix whose section does not exist would be ignored: that hides a typing error."""
+    for name in os.environ:  # noqa: TID251 - this is the one place
+        if name.upper().startswith(PREFIX):
+            section = name[len(PREFIX) :].split("__")[0].lower()
+            if section not in Settings.model_fields:
+                return name
+    return ""
