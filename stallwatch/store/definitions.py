@@ -1,0 +1,157 @@
+"""The store's shape as files: numbered migrations, and definitions that are made anew when their text changes.
+
+A migration runs once and must never change afterwards (its checksum is kept). A definition (function,
+materialized view, view) holds no data: when its text differs from what was applied, it and what follows
+it are dropped and made again.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from stallwatch.errors import ConfigError
+from stallwatch.store.engine import Engine
+
+_LEDGER: Final = """CREATE TABLE IF NOT EXISTS schema_ledger
+(name String, checksum String, applied_at DateTime64(6, 'UTC'))
+ENGINE = ReplacingMergeTree(applied_at) ORDER BY name"""
+_CREATED: Final = re.compile(
+    r"^CREATE (?:OR REPLACE )?(MATERIALIZED VIEW|VIEW|FUNCTION) (\w+)", re.MULTILINE
+)
+_DANGEROUS: Final = re.compile(
+    r"^\s*(DROP|TRUNCATE|DELETE|ALTER\s+TABLE\s+\w+\s+(DROP|DELETE|CLEAR))", re.I | re.M
+)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One `.sql` file: one statement. `replaceable` ones hold no data."""
+
+    name: str
+    sql: str
+    replaceable: bool
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()[:16]
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether the statement takes data away."""
+        return bool(_DANGEROUS.search(self.sql))
+
+    def drop(self) -> str | None:
+        """The statement that removes a replaceable object; functions are replaced in place."""
+        created = _CREATED.search(self.sql)
+        if created is None:
+            raise ConfigError(f"{self.name}: a replaceable definition creates a view or a function")
+        kind, name = created.groups()
+        return None if kind == "FUNCTION" else f"DROP VIEW IF EXISTS {name}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing a migration would do or did."""
+
+    action: str  # create, replace
+    name: str
+    sql: str
+
+
+def read_folder(folder: Traversable, prefix: str, replaceable: bool) -> list[Definition]:
+    """The `.sql` files of a package's folder, in the order of their names."""
+    found = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [
+        Definition(f"{prefix}/{f.name}", f.read_text(encoding="utf-8").strip(), replaceable)
+        for f in found
+    ]
+
+
+def built_in(redact_names: str = "") -> tuple[list[Definition], list[Definition], list[Definition]]:
+    """The store's own (migrations, flows, views). `redact_names`: a regular expression of attribute names."""
+    here = files("stallwatch.store")
+    # A pattern that matches nothing stands for "no further names".
+    pattern = (redact_names or "a^").replace("\\", "\\\\").replace("'", "\\'")
+    flows = [
+        Definition(d.name, d.sql.replace("{{redact_names}}", pattern), True)
+        for d in read_folder(here / "flows", "flows", replaceable=True)
+    ]
+    return (
+        read_folder(here / "migrations", "migrations", replaceable=False),
+        flows,
+        read_folder(here / "views", "views", replaceable=True),
+    )
+
+
+def migrate(
+    engine: Engine, definitions: Sequence[Definition], now: datetime, dry_run: bool = False
+) -> list[Change]:
+    """Bring the database to these definitions, in their order. Returns what was (or would be) done.
+
+    Raises ConfigError when an applied migration's text has changed, or when the database is newer than this code.
+    """
+    engine.create_database()
+    applied = _applied(engine, create=not dry_run)
+    known = {d.name for d in definitions}
+    stray = [n for n in applied if n.startswith("migrations/") and n not in known]
+    if stray:
+        raise ConfigError(
+            f"the store was migrated by a newer Stallwatch: it has {', '.join(stray)}"
+        )
+    changes: list[Change] = []
+    replace_rest = False
+    for definition in definitions:
+        before = applied.get(definition.name)
+        if not definition.replaceable:
+            if before is None:
+                changes.append(Change("create", definition.name, definition.sql))
+            elif before != definition.checksum:
+                raise ConfigError(
+                    f"{definition.name} was applied with another text: never edit a migration, add one"
+                )
+            continue
+        # Views read views and functions that stand before them, so from the first change on all are made again.
+        replace_rest = replace_rest or (before is not None and before != definition.checksum)
+        if before is None or replace_rest:
+            changes.append(
+                Change("create" if before is None else "replace", definition.name, definition.sql)
+            )
+    if not dry_run:
+        _apply(engine, {d.name: d for d in definitions}, changes, now)
+    return changes
+
+
+def _applied(engine: Engine, create: bool) -> dict[str, str]:
+    if create:
+        engine.command(_LEDGER)
+    elif not engine.rows(
+        "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_ledger'",
+        {"database": engine.database},
+    ):
+        return {}
+    return {
+        row["name"]: row["checksum"]
+        for row in engine.rows("SELECT name, checksum FROM schema_ledger FINAL")
+    }
+
+
+def _apply(
+    engine: Engine, by_name: dict[str, Definition], changes: Sequence[Change], now: datetime
+) -> None:
+    replaced = [by_name[c.name] for c in changes if by_name[c.name].replaceable]
+    for definition in reversed(replaced):
+        drop = definition.drop()
+        if drop is not None:
+            engine.command(drop)
+    for change in changes:
+        engine.command(change.sql)
+        engine.insert_rows(
+            "schema_ledger",
+            ("name", "checksum", "applied_at"),
+            [(change.name, by_name[change.name].checksum, now)],
+        )

@@ -1,0 +1,209 @@
+"""The way to the engine: one client library, one SQL, embedded (chDB) or a ClickHouse server.
+
+Clients are not shared between threads: each call borrows one from a small pool, and whoever needs a session of its own
+(temporary tables, read-only) opens one.
+"""
+
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
+
+SERVER_VERSION_MIN: Final = (25, 9)
+"""`format_schema_source` came with 25.6, `input_format_protobuf_oneof_presence` with 25.9."""
+
+SETTINGS: Final[dict[str, Any]] = {
+    # A block of an import may span years; partitions are months or weeks, so their number stays small.
+    "max_partitions_per_insert_block": 0,
+    "date_time_input_format": "best_effort",
+    "input_format_skip_unknown_fields": 1,
+    # A batch that is sent again after an unclear answer lands once, in the tables behind the views too.
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # Erasing waits until it is done.
+    "mutations_sync": 2,
+}
+POOL_MAX: Final = 8
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the store is: an embedded path, or a server."""
+
+    path: Path | None = None
+    host: str = ""
+    port: int = 0
+    secure: bool = False
+    username: str = ""
+    password: str = ""
+    database: str = "stallwatch"
+    proxy_path: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Read `chdb:///path`, `clickhouse://[user[:password]@]host[:port][/database]` or `clickhouses://…`."""
+        parts = urlsplit(url)
+        if parts.scheme == "chdb":
+            if parts.netloc or not parts.path:
+                raise ConfigError(f"store.url: write chdb:///path (three slashes), not {url!r}")
+            return cls(path=Path(unquote(parts.path)))
+        if parts.scheme in ("clickhouse", "clickhouses"):
+            secure = parts.scheme == "clickhouses"
+            if not parts.hostname:
+                raise ConfigError(f"store.url: {parts.scheme}:// needs a host")
+            try:
+                port = parts.port or (8443 if secure else 8123)
+            except ValueError as error:
+                raise ConfigError(f"store.url: {error}") from None
+            return cls(
+                host=parts.hostname,
+                port=port,
+                secure=secure,
+                username=unquote(parts.username or ""),
+                password=unquote(parts.password or ""),
+                database=parts.path.strip("/") or "stallwatch",
+            )
+        raise ConfigError(
+            f"store.url: begins with chdb://, clickhouse:// or clickhouses://, not {parts.scheme!r}"
+        )
+
+
+class Engine:
+    """A pool of clients on one database. Raises StoreUnavailable (try again) and StoreRefused (do not)."""
+
+    def __init__(self, address: Address, database: str | None = None) -> None:
+        self.address = address
+        self.database = database or address.database
+        self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        if address.path is not None:
+            address.path.mkdir(parents=True, exist_ok=True)
+
+    def connect(self, database: str | None = None, settings: Parameters | None = None) -> Client:
+        """A client with a session of its own, to be closed by the caller."""
+        address = self.address
+        wanted = {**SETTINGS, **(settings or {})}
+        with translated():
+            if address.path is not None:
+                client = clickhouse_connect.get_client(
+                    interface="chdb",
+                    path=str(address.path),
+                    database=database or self.database,
+                    tz_mode="aware",
+                    settings=wanted,
+                )
+            else:
+                client = clickhouse_connect.get_client(
+                    interface="https" if address.secure else "http",
+                    host=address.host,
+                    port=address.port,
+                    username=address.username or None,
+                    password=address.password,
+                    database=database or self.database,
+                    tz_mode="aware",
+                    proxy_path=address.proxy_path,
+                    settings=wanted if settings is None else dict(settings),
+                )
+        if address.path is None and not address.proxy_path:
+            check_version(client.server_version or "0.0")
+        return client
+
+    def create_database(self) -> None:
+        """Create the engine's database if it is not there."""
+        self.command_in_default(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")
+
+    def command_in_default(self, statement: str) -> None:
+        """Run a statement that cannot wait for this engine's database to be there."""
+        client = self.connect(database="default")
+        with translated():
+            client.command(statement)
+        client.close()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Client]:
+        """A client from the pool; one that failed is not given back."""
+        try:
+            client = self._idle.get_nowait()
+        except queue.Empty:
+            client = self.connect()
+        with translated():
+            yield client
+        if self._idle.qsize() < POOL_MAX:
+            self._idle.put(client)
+        else:
+            client.close()
+
+    def command(self, statement: str, parameters: Parameters | None = None) -> None:
+        """Run a statement that returns nothing."""
+        with self.borrowed() as client:
+            client.command(statement, parameters=dict(parameters or {}))
+
+    def rows(self, statement: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """Run a query; a list of dictionaries by column name."""
+        with self.borrowed() as client:
+            result = client.query(statement, parameters=dict(parameters or {}))
+            return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+    def frame(self, statement: str, parameters: Parameters | None = None) -> pd.DataFrame:
+        """Run a query; a DataFrame."""
+        with self.borrowed() as client:
+            frame: pd.DataFrame = client.query_df(statement, parameters=dict(parameters or {}))
+            return frame
+
+    def insert_raw(
+        self, table: str, data: bytes, format_: str, settings: Parameters | None = None
+    ) -> None:
+        """Insert encoded rows (`JSONEachRow`, `Protobuf`, …) as one block stream."""
+        with self.borrowed() as client:
+            client.raw_insert(table, insert_block=data, fmt=format_, settings=dict(settings or {}))
+
+    def insert_rows(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert Python rows."""
+        if rows:
+            with self.borrowed() as client:
+                client.insert(table, rows, column_names=list(columns))
+
+    def close(self) -> None:
+        """Close the idle clients."""
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return
+
+
+def check_version(version: str) -> None:
+    """Refuse a server that is too old, by name."""
+    found = tuple(int(part) for part in version.split(".")[:2])
+    if found < SERVER_VERSION_MIN:
+        needed = ".".join(str(part) for part in SERVER_VERSION_MIN)
+        raise ConfigError(
+            f"store.url: the ClickHouse server is {version}; {needed} or newer is needed"
+        )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client library's errors into ours: unreachable may pass, refused will not."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreUnavailable(_first_line(error)) from error
+    except ClickHouseError as error:
+        raise StoreRefused(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:2000]

@@ -1,0 +1,12 @@
+-- Attributes whose name says that the value is a secret lose it; all other values are searched for secrets.
+-- The second pattern holds the names that `[collector] redact` adds.
+CREATE OR REPLACE FUNCTION stallwatch_redact_map AS (attributes) ->
+    mapApply(
+        (k, v) -> (
+            k,
+            if(
+                match(k, '(?i)(authorization|cookie|secret|passw(or)?d|api[._-]?key|credential|(access|auth|id|refresh|session|task|bearer)[._-]?token$|(^|[._-])token$)')
+                    OR match(k, '{{redact_names}}'),
+                '[redacted]',
+                stallwatch_redact_text(v))),
+        attributes)

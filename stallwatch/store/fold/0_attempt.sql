@@ -1,0 +1,4 @@
+CREATE TEMPORARY TABLE IF NOT EXISTS fold_attempt ENGINE = Memory AS
+SELECT * EXCEPT (is_deleted)
+FROM attempt_fold
+WHERE false

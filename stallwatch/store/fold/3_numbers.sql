@@ -1,0 +1,75 @@
+-- Which attempt of which step run each step event belongs to. Steps:
+-- 1. put the events of each step (and branch) in order: by sequence where every event of the run has one, else by time;
+--    events of the same microsecond close what was open before, then open the next;
+-- 2. carry the step run id forward; begin a new step run where an unnumbered start follows a completion;
+-- 3. number the attempts: an unnumbered start after a failure, a timeout or a retry is the next attempt.
+INSERT INTO fold_number
+WITH
+    placed AS
+    (
+        SELECT
+            e.execution_key AS execution_key, e.run AS run, step, branch, event_id, kind, attempt,
+            e.step_run_id AS said_step_run_id,
+            kind IN ('scheduled', 'started', 'waiting') AS opens,
+            kind IN ('completed', 'cancelled', 'skipped') AS finishes,
+            kind IN ('failed', 'timed_out', 'retrying') AS fails,
+            if(x.all_sequenced, sequence, toUnixTimestamp64Micro(time)) AS position,
+            transform(kind, ['scheduled', 'started', 'heartbeat', 'waiting', 'failed', 'timed_out', 'retrying'], [0, 1, 2, 3, 4, 5, 6], 7) AS natural_rank
+        FROM fold_event AS e
+        INNER JOIN fold_execution AS x ON e.execution_key = x.execution_key AND e.run = x.run_id
+        WHERE startsWith(event, 'step.')
+    ),
+    positioned AS
+    (
+        SELECT *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends
+        FROM placed
+        WINDOW together AS (PARTITION BY execution_key, run, step, branch, position)
+    ),
+    ranked AS
+    (
+        SELECT
+            *,
+            -- Whether an attempt was open just before this position: then its end comes first among equals. Where the
+            -- position before it had a start and an end as well, starts are counted against ends.
+            max((position, any_opens, any_ends)) OVER before AS last_position,
+            countIf(kind = 'started') OVER before > countIf(finishes OR kind IN ('failed', 'timed_out')) OVER before AS more_starts,
+            last_position.2 AND (NOT last_position.3 OR more_starts) AS open_before,
+            if(open_before, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9), natural_rank) AS rank
+        FROM positioned
+        WINDOW before AS (PARTITION BY execution_key, run, step, branch ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ),
+    carried AS
+    (
+        SELECT
+            *,
+            if(said_step_run_id != '', said_step_run_id, ifNull(anyLast(nullIf(said_step_run_id, '')) OVER so_far, '')) AS call_id
+        FROM ranked
+        WINDOW so_far AS (PARTITION BY execution_key, run, step, branch ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    ),
+    preceded AS
+    (
+        SELECT *, ifNull(anyLast(if(kind = 'heartbeat', NULL, kind)) OVER earlier, '') AS previous
+        FROM carried
+        WINDOW earlier AS (PARTITION BY execution_key, run, step, branch, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ),
+    called AS
+    (
+        SELECT
+            *,
+            sum(opens AND attempt = 0 AND said_step_run_id = '' AND previous IN ('completed', 'cancelled', 'skipped')) OVER so_far AS call_number,
+            opens AND attempt = 0 AND previous IN ('failed', 'timed_out', 'retrying') AS advances
+        FROM preceded
+        WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    ),
+    advanced AS
+    (
+        SELECT *, sum(advances) OVER so_far AS advanced_by
+        FROM called
+        WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    )
+SELECT
+    execution_key, event_id, position, rank, call_id, call_number,
+    -- A number that was said anchors the numbers that were not.
+    if(attempt > 0, attempt, greatest(1, toInt64(advanced_by) + ifNull(anyLast(if(attempt > 0, toInt64(attempt) - toInt64(advanced_by), NULL)) OVER so_far, 1)))
+FROM advanced
+WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)

@@ -1,0 +1,26 @@
+-- Flattened and redacted spans on their way to the span log, the conventions and the quarantine.
+CREATE TABLE span_flow
+(
+    received_at DateTime64(6, 'UTC'),
+    sender LowCardinality(String),
+    namespace LowCardinality(String),
+    batch UInt64,
+    historical Bool,
+    trace_id String,          -- lower-case hex
+    span_id String,           -- lower-case hex
+    parent_span_id String,    -- lower-case hex, empty for a root
+    name LowCardinality(String),
+    scope LowCardinality(String),
+    service LowCardinality(String),
+    kind LowCardinality(String),     -- internal, server, client, producer, consumer
+    start_at DateTime64(9, 'UTC'),
+    end_at DateTime64(9, 'UTC'),
+    duration_s Float64,
+    status LowCardinality(String),   -- unset, ok, error
+    status_message String,
+    attributes Map(LowCardinality(String), String),
+    resource Map(LowCardinality(String), String),
+    events Array(Tuple(at DateTime64(9, 'UTC'), name String, attributes Map(String, String))),
+    reason String             -- why it is quarantined; empty: it is good
+)
+ENGINE = Null

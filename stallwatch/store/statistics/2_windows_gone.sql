@@ -1,0 +1,7 @@
+-- Rows of dirty windows that the computation above did not write again: nothing ended there after all.
+INSERT INTO step_histogram (window_s, window_start, namespace, engine, workflow, workflow_version, step, queue, version, is_deleted)
+SELECT window_s, window_start, namespace, engine, workflow, workflow_version, step, queue, {version:UInt64}, 1
+FROM step_histogram FINAL
+WHERE window_s = {window_s:UInt32} AND version < {version:UInt64}
+    AND window_start IN
+        (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE folded_at > {after:DateTime64(6, 'UTC')} AND folded_at <= {upto:DateTime64(6, 'UTC')})

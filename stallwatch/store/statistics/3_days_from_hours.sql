@@ -1,0 +1,11 @@
+INSERT INTO step_histogram
+SELECT
+    86400, toStartOfDay(window_start) AS start, namespace, engine, workflow, workflow_version, step, queue,
+    sum(completed), sum(failed), sum(timed_out), sum(cancelled), sum(retried),
+    sumMap(completed_bins), sumMap(failed_bins), sumMap(censored_bins),
+    {version:UInt64}, 0
+FROM step_histogram FINAL
+WHERE window_s = 3600
+    AND toStartOfDay(window_start) IN
+        (SELECT toStartOfDay(minute) FROM dirty_window WHERE folded_at > {after:DateTime64(6, 'UTC')} AND folded_at <= {upto:DateTime64(6, 'UTC')})
+GROUP BY start, namespace, engine, workflow, workflow_version, step, queue

@@ -1,0 +1,318 @@
+"""The store: where events go in, where they are folded, and where everyone reads."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import pandas as pd
+
+from stallwatch.model.durations import rfc3339
+from stallwatch.model.events import StepEvent
+from stallwatch.model.findings import Finding, Incident
+from stallwatch.store import forgetting, protobuf
+from stallwatch.store.definitions import Change, Definition, built_in, migrate
+from stallwatch.store.engine import Address, Engine
+from stallwatch.store.folding import FoldSession
+from stallwatch.store.forgetting import Retention
+from stallwatch.store.statements import sql_text
+
+FOREVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
+_SCRATCH: Final = "scratch_"
+_STATISTICS_WINDOWS_S: Final = (60, 3600)
+_FINDING_COLUMNS: Final = (
+    "fingerprint", "number", "detector", "severity", "status", "namespace", "engine", "workflow",
+    "step", "executions", "count", "first_seen", "last_seen", "title", "explanation", "evidence",
+    "next_steps", "written_at",
+)  # fmt: skip
+_INCIDENT_COLUMNS: Final = (
+    "id", "cause", "severity", "findings", "executions", "opened_at", "closed_at", "written_at",
+)  # fmt: skip
+
+
+class Store:
+    """One database of the engine. Thread-safe: writes are serialised here, reads are not."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        flows: Sequence[Definition] = (),
+        trace_conventions: Sequence[str] = (),
+        redact_names: str = "",
+        generic_services: Sequence[str] = (),
+    ) -> None:
+        """`flows`: the conventions' materialized views; `trace_conventions`: statements run over touched traces."""
+        self.engine = engine
+        self._flows = tuple(flows)
+        self._trace_conventions = tuple(trace_conventions)
+        self._redact_names = redact_names
+        self._generic_services = list(generic_services)
+        self._write_lock = threading.RLock()
+        self._batch = 0
+        self._folded: int | None = None
+        self._session: FoldSession | None = None
+
+    # Shape ---------------------------------------------------------------------------------------
+
+    def migrate(self, now: datetime, dry_run: bool = False) -> list[Change]:
+        """Create or update tables and views; returns the changes."""
+        migrations, flows, views = built_in(self._redact_names)
+        return migrate(self.engine, [*migrations, *flows, *self._flows, *views], now, dry_run)
+
+    @contextmanager
+    def scratch(self, name: str, now: datetime) -> Iterator["Store"]:
+        """An empty store of the same shape beside this one, dropped at the end: for `detect --at` and `check`."""
+        engine = Engine(self.engine.address, _SCRATCH + name)
+        engine.command_in_default(f"DROP DATABASE IF EXISTS `{engine.database}`")
+        scratch = Store(
+            engine, self._flows, self._trace_conventions, self._redact_names, self._generic_services
+        )
+        scratch.migrate(now)
+        try:
+            yield scratch
+        finally:
+            scratch.close()
+            self.engine.command(f"DROP DATABASE IF EXISTS `{engine.database}`")
+
+    # Writing -------------------------------------------------------------------------------------
+
+    def next_batch(self, received_at: datetime) -> int:
+        """A number for a batch: microseconds since 1970, but always above the last one."""
+        with self._write_lock:
+            if self._batch == 0:
+                self._batch = self._progress("batch_max") or self._newest_batch()
+            self._batch = max(self._batch + 1, int(received_at.timestamp() * 1_000_000))
+            return self._batch
+
+    def insert_events(
+        self,
+        events: Sequence[StepEvent],
+        received_at: datetime | Sequence[datetime],
+        sender: str,
+        road: str = "event",
+        historical: bool = False,
+        token: str = "",
+    ) -> None:
+        """Commit step events as one batch. `received_at`: one time for all, or one per event.
+
+        The same `token` within the deduplication window commits once. Returns when the batch is durable.
+        """
+        if not events:
+            return
+        times = [received_at] * len(events) if isinstance(received_at, datetime) else received_at
+        with self._write_lock:
+            batch = self.next_batch(max(times))
+            data = b"\n".join(
+                _event_row(event, when, sender, road, historical, batch)
+                for event, when in zip(events, times, strict=True)
+            )
+            self.engine.insert_raw("event_inbox", data, "JSONEachRow", _deduplicate(token))
+
+    def insert_otlp(self, bodies: Sequence[protobuf.Body], token: str = "") -> None:
+        """Commit raw OTLP trace bodies (already checked to be well-formed) as one batch."""
+        if not bodies:
+            return
+        with self._write_lock:
+            batch = self.next_batch(max(body.received_at for body in bodies))
+            data = b"".join(protobuf.envelope(body, batch) for body in bodies)
+            self.engine.insert_raw(
+                "otlp_inbox", data, "Protobuf", {**protobuf.SETTINGS, **_deduplicate(token)}
+            )
+
+    def note_rejected(
+        self, sender: str, namespace: str, received_at: datetime, rejected: int
+    ) -> None:
+        """Count what was sent back to its sender."""
+        self.engine.insert_rows(
+            "sender_beat",
+            (
+                "sender",
+                "namespace",
+                "received_at",
+                "accepted",
+                "rejected",
+                "quarantined",
+                "lag_s",
+                "historical",
+            ),
+            [(sender, namespace, received_at, 0, rejected, 0, 0.0, False)],
+        )
+
+    def write_findings(self, findings: Sequence[Finding], now: datetime) -> None:
+        """Copy transitions of findings; the same (fingerprint, number) twice is one row."""
+        rows = []
+        for finding in findings:
+            row = {name: getattr(finding, name) for name in _FINDING_COLUMNS[:-1]}
+            row["evidence"] = msgspec.json.encode(finding.evidence).decode()
+            row["executions"], row["next_steps"] = (
+                list(finding.executions),
+                list(finding.next_steps),
+            )
+            row["severity"], row["status"] = finding.severity.value, finding.status.value
+            rows.append([*row.values(), now])
+        self.engine.insert_rows("finding_log", _FINDING_COLUMNS, rows)
+
+    def write_incidents(self, incidents: Sequence[Incident], now: datetime) -> None:
+        """Copy the present state of incidents; the newest row of an id counts."""
+        rows = [
+            [
+                incident.id,
+                incident.cause,
+                incident.severity.value,
+                [finding.fingerprint for finding in incident.findings],
+                incident.executions,
+                incident.opened_at,
+                incident.closed_at,
+                now,
+            ]
+            for incident in incidents
+        ]
+        self.engine.insert_rows("incident_log", _INCIDENT_COLUMNS, rows)
+
+    def fold(self, now: datetime, received_before: datetime = FOREVER) -> int:
+        """Fold the executions that batches touched since the last fold. Returns how many there were.
+
+        1. run the conventions that need whole traces over the traces touched;
+        2. gather the touched executions; 3. fold them; 4. remember how far this came.
+        """
+        with self._write_lock:
+            if self._folded is None:
+                self._folded = self._progress("folded_batch")
+            if self._batch == 0:
+                self._batch = self._newest_batch()
+            if self._batch <= self._folded:
+                return 0
+            after, upto = self._folded, self._batch
+            if self._trace_conventions:
+                upto = self.next_batch(now)
+                for statement in self._trace_conventions:
+                    self.engine.command(
+                        statement,
+                        {
+                            "after": after,
+                            "upto": upto,
+                            "batch": upto,
+                            "generic_services": self._generic_services,
+                        },
+                    )
+            if self._session is None:
+                self._session = FoldSession(self.engine)
+            try:
+                touched = self._session.run(after, upto, now, received_before)
+            except BaseException:
+                # The session's temporary tables may hold half a fold: begin with fresh ones.
+                self._session.close()
+                self._session = None
+                raise
+            self._folded = upto
+            self._set_progress("folded_batch", upto)
+            return touched
+
+    def refresh_statistics(self, now: datetime) -> int:
+        """Compute again the histogram windows whose closed attempts changed. Returns how many minutes were dirty."""
+        with self._write_lock:
+            after_us = self._progress("statistics_us")
+            after = datetime.fromtimestamp(after_us / 1e6, UTC)
+            rows = self.engine.rows(sql_text("statistics", "0_dirty"), {"after": after})
+            dirty, upto = int(rows[0]["n"]), rows[0]["upto"]
+            if dirty == 0:
+                return 0
+            for window_s in (*_STATISTICS_WINDOWS_S, 86400):
+                parameters = {
+                    "window_s": window_s,
+                    "after": after,
+                    "upto": upto,
+                    "version": int(now.timestamp() * 1e6),
+                }
+                name = "3_days_from_hours" if window_s == 86400 else "1_windows_from_attempts"
+                self.engine.command(sql_text("statistics", name), parameters)
+                self.engine.command(sql_text("statistics", "2_windows_gone"), parameters)
+            self._set_progress("statistics_us", round(upto.timestamp() * 1e6))
+            return dirty
+
+    # Reading -------------------------------------------------------------------------------------
+
+    def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows as dictionaries; times are aware UTC."""
+        return self.engine.rows(sql, parameters)
+
+    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Rows as a DataFrame."""
+        return self.engine.frame(sql, parameters)
+
+    # Forgetting ----------------------------------------------------------------------------------
+
+    def forget(self, execution_id: str) -> int:
+        """Erase every row that names the execution. Returns how many events it had."""
+        with self._write_lock:
+            return forgetting.forget(self.engine, execution_id)
+
+    def retain(self, now: datetime, retention: Retention) -> None:
+        """Delete what is older than its retention: whole executions by when they closed, never open ones."""
+        with self._write_lock:
+            forgetting.retain(self.engine, now, retention)
+
+    # Housekeeping --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the clients."""
+        with self._write_lock:
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+            self.engine.close()
+
+    def _progress(self, name: str) -> int:
+        rows = self.engine.rows(
+            "SELECT max(value) AS value FROM progress WHERE name = {name:String}", {"name": name}
+        )
+        return int(rows[0]["value"])
+
+    def _set_progress(self, name: str, value: int) -> None:
+        self.engine.insert_rows("progress", ("name", "value"), [(name, value)])
+
+    def _newest_batch(self) -> int:
+        rows = self.engine.rows(sql_text("fold", "0_newest_batch"))
+        return int(rows[0]["batch"])
+
+
+def open_store(
+    url: str,
+    flows: Sequence[Definition] = (),
+    trace_conventions: Sequence[str] = (),
+    redact_names: str = "",
+    generic_services: Sequence[str] = (),
+) -> Store:
+    """Open the store at `url`; tables are made by `Store.migrate`."""
+    return Store(
+        Engine(Address.parse(url)), flows, trace_conventions, redact_names, generic_services
+    )
+
+
+def _deduplicate(token: str) -> dict[str, str]:
+    return {"insert_deduplication_token": token} if token else {}
+
+
+def _event_row(
+    event: StepEvent, received_at: datetime, sender: str, road: str, historical: bool, batch: int
+) -> bytes:
+    row: dict[str, Any] = msgspec.to_builtins(event)
+    attributes = row.get("attributes")
+    if attributes:
+        row["attributes"] = {key: _as_text(value) for key, value in attributes.items()}
+    row.setdefault("engine", "custom")
+    row.update(
+        time=rfc3339(event.time),
+        received_at=rfc3339(received_at),
+        sender=sender,
+        road=road,
+        historical=historical,
+        batch=batch,
+    )
+    return msgspec.json.encode(row)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

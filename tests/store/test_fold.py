@@ -1,0 +1,274 @@
+"""The folds: what attempts and executions come out of events, whatever the order, lateness or repetition."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from stallwatch.model.events import StepEvent, event_from_dict
+from stallwatch.store import Store
+
+_numbers = itertools.count(1)
+ATTEMPTS = """SELECT run_id, step, step_run_id, branch, attempt, status, started_at, ended_at,
+
+waited_s, error_type, closed_by, is_last_attempt, timeout_s FROM attempts WHERE execution_id = {id:String} ORDER BY ALL"""
+EXECUTIONS = """SELECT run_id, workflow, status, started_at, ended_at, waited_s, last_progress_at,
+open_steps, attempts, error_type FROM executions WHERE execution_id = {id:String} ORDER BY ALL"""
+
+
+@pytest.fixture(scope="module")
+def shared_store(store_root: Store) -> Iterator[Store]:
+    """One store for tests that keep to an execution of their own."""
+    with store_root.scratch("fold_shared", datetime(2026, 1, 5, 12, tzinfo=UTC)) as scratch:
+        yield scratch
+
+
+def told(now: datetime, at_s: float, event: str, **fields: Any) -> StepEvent:
+    data = {"workflow": "order", "execution_id": "o-1", **fields}
+    when = now + timedelta(seconds=at_s)
+    return event_from_dict({**data, "event": event, "time": when.isoformat()}, when)
+
+
+def folded(store: Store, now: datetime, *events: StepEvent) -> list[tuple[Any, ...]]:
+    """(step run id, attempt, status) of all attempts, after one delivery."""
+    store.insert_events(events, now, "test")
+    store.fold(now)
+    rows = store.select(
+        "SELECT step_run_id, attempt, status FROM attempts ORDER BY step, step_run_id, attempt"
+    )
+    return [tuple(row.values()) for row in rows]
+
+
+CASES: dict[str, tuple[list[tuple[float, str, dict[str, Any]]], list[tuple[str, int, str]]]] = {
+    "scheduled opens": ([(0, "scheduled", {})], [("", 1, "scheduled")]),
+    "started runs": ([(0, "scheduled", {}), (1, "started", {})], [("", 1, "running")]),
+    "a heartbeat alone is a sign of life": ([(0, "heartbeat", {})], [("", 1, "running")]),
+    "waiting needs no start": ([(0, "waiting", {"waiting_on": "human"})], [("", 1, "waiting")]),
+    "started after waiting runs again": (
+        [(0, "started", {}), (1, "waiting", {}), (5, "started", {})],
+        [("", 1, "running")],
+    ),
+    "retrying backs off": ([(0, "started", {}), (1, "retrying", {})], [("", 1, "backing_off")]),
+    "the next start is the next attempt": (
+        [(0, "started", {}), (1, "failed", {}), (1, "retrying", {}), (2, "started", {})],
+        [("", 1, "failed"), ("", 2, "running")],
+    ),
+    "timed out, then again": (
+        [(0, "started", {}), (1, "timed_out", {}), (2, "started", {}), (3, "completed", {})],
+        [("", 1, "timed_out"), ("", 2, "completed")],
+    ),
+    "after completed it is a new step run": (
+        [(0, "started", {}), (1, "completed", {}), (2, "started", {}), (3, "completed", {})],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "a loop within one microsecond": (
+        [(0, "started", {}), (1, "completed", {}), (1, "started", {}), (2, "completed", {})],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "no time at all": ([(1, "started", {}), (1, "completed", {})], [("", 1, "completed")]),
+    "a retry within one microsecond": (
+        [(0, "started", {}), (1, "failed", {}), (1, "retrying", {}), (1, "started", {})],
+        [("", 1, "failed"), ("", 2, "running")],
+    ),
+    "numbers that are said": (
+        [(0, "started", {"attempt": 1}), (3, "started", {"attempt": 3}), (4, "completed", {})],
+        [("", 1, "cancelled"), ("", 3, "completed")],
+    ),
+    "retrying names the one that failed": (
+        [(0, "started", {"attempt": 4}), (1, "retrying", {"attempt": 4}), (2, "started", {})],
+        [("", 4, "failed"), ("", 5, "running")],
+    ),
+    "the same numbered attempt twice is one attempt": (
+        [(0, "started", {"attempt": 1}), (1, "started", {"attempt": 1, "worker": "b"})],
+        [("", 1, "running")],
+    ),
+    "step run ids keep calls apart": (
+        [
+            (0, "started", {"step_run_id": "a"}),
+            (1, "started", {"step_run_id": "b"}),
+            (2, "completed", {"step_run_id": "a"}),
+        ],
+        [("a", 1, "completed"), ("b", 1, "running")],
+    ),
+    "an empty step run id is the current call": (
+        [(0, "started", {"step_run_id": "a"}), (1, "completed", {})],
+        [("a", 1, "completed")],
+    ),
+    "completed without a start": ([(3, "completed", {})], [("", 1, "completed")]),
+    "a replay is not work": (
+        [(0, "started", {}), (1, "started", {"is_replay": True, "attempt": 7})],
+        [("", 1, "running")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_attempts(name: str, shared_store: Store, now: datetime) -> None:
+    events, expected = CASES[name]
+    made = [
+        told(now, at, f"step.{kind}", step="s", execution_id=name, **fields)
+        for at, kind, fields in events
+    ]
+    shared_store.insert_events(made, now, "test")
+    shared_store.fold(now)
+    rows = shared_store.select(
+        "SELECT step_run_id, attempt, status FROM attempts WHERE execution_id = {name:String} ORDER BY ALL",
+        {"name": name},
+    )
+    assert [tuple(row.values()) for row in rows] == expected
+
+
+@pytest.mark.parametrize(
+    "kind", ["completed", "failed", "timed_out", "cancelled", "terminated", "continued"]
+)
+def test_a_closing_workflow_closes_what_is_open_under_it(
+    kind: str, store: Store, now: datetime
+) -> None:
+    rows = folded(
+        store,
+        now,
+        told(now, 0, "workflow.started"),
+        told(now, 1, "step.started", step="a"),
+        told(now, 1, "step.retrying", step="b"),
+        told(now, 9, f"workflow.{kind}", error_type="E"),
+    )
+    assert [status for *_, status in rows] == ["cancelled", "failed"]
+    execution = store.select("SELECT status, open_steps, duration_s FROM executions")[0]
+    assert execution == {"status": kind, "open_steps": 0, "duration_s": 9.0}
+    ended = store.select("SELECT ended_at FROM attempts WHERE step = 'a'")[0]["ended_at"]
+    assert ended == now + timedelta(seconds=9)
+
+
+def test_late_completion_after_the_close_is_believed(store: Store, now: datetime) -> None:
+    folded(
+        store,
+        now,
+        told(now, 0, "workflow.started"),
+        told(now, 1, "step.started", step="a"),
+        told(now, 9, "workflow.completed"),
+    )
+    assert folded(store, now, told(now, 5, "step.completed", step="a")) == [("", 1, "completed")]
+
+
+def test_an_empty_run_id_belongs_to_the_open_run_else_to_the_latest(
+    store: Store, now: datetime
+) -> None:
+    folded(
+        store,
+        now,
+        told(now, 0, "workflow.started", run_id="r1"),
+        told(now, 1, "step.started", step="a"),
+        told(now, 2, "workflow.continued", run_id="r1"),
+        told(now, 2.5, "workflow.started", run_id="r2"),
+        told(now, 3, "step.started", step="b"),
+        told(now, 4, "workflow.completed", run_id="r2"),
+        told(now, 5, "step.heartbeat", step="c"),
+    )
+    rows = store.select("SELECT step, run_id FROM attempts ORDER BY step")
+    assert [tuple(row.values()) for row in rows] == [("a", "r1"), ("b", "r2"), ("c", "r2")]
+
+
+def test_a_run_that_becomes_known_takes_the_events_without_one(store: Store, now: datetime) -> None:
+    folded(store, now, told(now, 0, "workflow.started"), told(now, 1, "step.started", step="a"))
+    folded(store, now, told(now, 0.5, "workflow.started", run_id="r1"))
+    rows = store.select("SELECT run_id, open_steps FROM executions")
+    assert [tuple(row.values()) for row in rows] == [("r1", 1)]
+
+
+def test_suspended_and_resumed(store: Store, now: datetime) -> None:
+    started, suspended = told(now, 0, "workflow.started"), told(now, 10, "workflow.suspended")
+    folded(store, now, started, suspended)
+    assert store.select("SELECT status FROM executions") == [{"status": "suspended"}]
+    folded(store, now, told(now, 25, "workflow.resumed"))
+    assert store.select("SELECT status, waited_s FROM executions") == [
+        {"status": "running", "waited_s": 15.0}
+    ]
+
+
+def test_a_redrive_opens_the_execution_again(store: Store, now: datetime) -> None:
+    folded(store, now, told(now, 0, "workflow.started"), told(now, 5, "workflow.failed"))
+    folded(store, now, told(now, 9, "workflow.started"))
+    assert store.select("SELECT status, ended_at FROM executions") == [
+        {"status": "running", "ended_at": None}
+    ]
+
+
+def test_the_same_event_id_twice_is_one_event(store: Store, now: datetime) -> None:
+    event = told(now, 1, "step.started", step="a", event_id="e1")
+    folded(store, now, event)
+    folded(store, now + timedelta(minutes=1), event)
+    rows = store.select("SELECT received_at FROM step_events")
+    assert [row["received_at"] for row in rows] == [now]
+
+
+def test_the_workflow_is_resolved_in_the_execution(store: Store, now: datetime) -> None:
+    folded(store, now, told(now, 0, "workflow.started"))
+    nameless = structs.replace(told(now, 1, "step.started", step="a"), workflow="")
+    folded(store, now, nameless)
+    assert store.select("SELECT workflow FROM attempts") == [{"workflow": "order"}]
+
+
+KINDS = "scheduled started heartbeat waiting retrying completed failed timed_out cancelled skipped"
+WORKFLOW_KINDS = "started completed failed suspended resumed continued"
+step_events = st.fixed_dictionaries(
+    {
+        "event": st.sampled_from([f"step.{kind}" for kind in KINDS.split()]),
+        "at": st.integers(0, 12),
+        "step": st.sampled_from(["a", "b"]),
+    },
+    optional={
+        "attempt": st.integers(1, 3),
+        "step_run_id": st.sampled_from(["x", "y"]),
+        "run_id": st.sampled_from(["r1", "r2"]),
+        "branch": st.sampled_from(["0", "1"]),
+        "timeout_s": st.sampled_from([1.5, 30.0]),
+        "error_type": st.sampled_from(["E", "F"]),
+    },
+)
+workflow_events = st.fixed_dictionaries(
+    {
+        "event": st.sampled_from([f"workflow.{kind}" for kind in WORKFLOW_KINDS.split()]),
+        "at": st.integers(0, 12),
+    },
+    optional={"run_id": st.sampled_from(["r1", "r2"])},
+)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    raw=st.lists(step_events | workflow_events, min_size=1, max_size=14), seed=st.integers(0, 2**32)
+)
+def test_order_lateness_and_repetition_do_not_matter(
+    raw: list[dict[str, Any]], seed: int, shared_store: Store, now: datetime
+) -> None:
+    """Delivered at once, or shuffled, repeated and in pieces with a fold behind each: the same folds."""
+    results = []
+    for shuffle in (False, True):
+        name = f"x-{next(_numbers)}"
+        fields = [{k: v for k, v in item.items() if k != "at"} for item in raw]
+        events = [
+            told(now, item["at"], execution_id=name, event_id=str(i), **field)
+            for i, (item, field) in enumerate(zip(raw, fields, strict=True))
+        ]
+        deliveries = [events]
+        if shuffle:
+            events += random.Random(seed).sample(events, k=len(events) // 2)
+            random.Random(seed).shuffle(events)
+            deliveries = [events[:3], events[3:8], events[8:]]
+        for delivery in deliveries:
+            shared_store.insert_events(delivery, now, "test")
+            shared_store.fold(now)
+        attempts = shared_store.select(ATTEMPTS, {"id": name})
+        assert all(row["status"] for row in attempts)
+        results.append((attempts, shared_store.select(EXECUTIONS, {"id": name})))
+    assert results[0] == results[1]
