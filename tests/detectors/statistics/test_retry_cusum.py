@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from detectors.statistics.retry_cusum import (
+    Backoff,
+    Jitter,
+    RetryCusum,
+    RetryLoad,
+    dispersion_by_moments,
+    fano_factor,
+    retry_pattern,
+)
+
+RETRIES = [0, 1, 0, 2, 9, 14, 20, 17, 25, 30, 2, 0, 0, 0]
+# From an independent, dense implementation: k = 2, 1.5 expected per bin, 60 first attempts in 60 s.
+SCORES = [0.0, 0.0, 0.0, 0.0, 0.97938887, 2.721734913, 5.379629564, 7.579749911, 11.000601735]
+SCORES += [15.184410732, 15.09565956, 14.701725518, 14.307791476, 13.913857434]
+
+
+def test_agrees_with_the_reference() -> None:
+    chart = RetryCusum(dispersion=2.0)
+    loads, scores = [], []
+    for retries in RETRIES:
+        loads.append(chart.tick(retries, 1.5, 6 * retries, 60))
+        scores.append(chart.score)
+    assert scores == pytest.approx(SCORES, abs=1e-8)
+    assert [load is RetryLoad.STORM for load in loads] == [False] * 9 + [True, True] + [False] * 3
+    assert loads[-1] is RetryLoad.RAISED_BUT_SMALL
+
+
+@pytest.mark.parametrize("dispersion", [1.0, 3.0, 20.0])
+def test_a_healthy_week_is_quiet(dispersion: float) -> None:
+    rng = np.random.RandomState(0)
+    counts = rng.poisson(rng.gamma(dispersion, 3.0 / dispersion, 8640 + 60480))
+    retries = counts.astype(np.float64)
+    k = dispersion_by_moments(retries[:8640], np.full(8640, 3.0))
+    assert k == pytest.approx(dispersion, rel=0.25)
+    chart = RetryCusum(k)
+    last_60s = np.convolve(retries, np.ones(6))
+    loads = [chart.tick(retries[i], 3.0, last_60s[i], 180) for i in range(8640, 69120)]
+    assert RetryLoad.STORM not in loads
+
+
+def test_a_storm_is_told_within_a_minute_and_over_soon_after() -> None:
+    chart = RetryCusum(dispersion=3.0)
+    storm = [chart.tick(30, 2, 150, 600) for _ in range(60)]
+    assert storm.index(RetryLoad.STORM) < 6
+    calm = [chart.tick(1, 2, 6, 600) for _ in range(60)]
+    assert RetryLoad.STORM not in calm
+    assert calm[-1] is RetryLoad.USUAL
+
+
+def test_without_any_past_retries_the_first_few_are_no_storm() -> None:
+    chart = RetryCusum(dispersion_by_moments(np.zeros(8640), np.zeros(8640)))
+    assert [chart.tick(2, 0, 2, 600) for _ in range(5)] == [RetryLoad.USUAL] * 5
+
+
+def test_more_groups_or_a_smaller_budget_raise_the_limit() -> None:
+    plain = RetryCusum(2.0).limit
+    assert RetryCusum(2.0, groups=10).limit == pytest.approx(plain + np.log(10))
+    assert RetryCusum(2.0, budget_per_week=0.2).limit == pytest.approx(plain + np.log(5))
+
+
+def test_a_chart_can_be_continued() -> None:
+    whole, first = RetryCusum(2.0), RetryCusum(2.0)
+    for retries in RETRIES:
+        whole.tick(retries, 1.5, 60, 60)
+    for retries in RETRIES[:7]:
+        first.tick(retries, 1.5, 60, 60)
+    second = RetryCusum(2.0, score=first.score)
+    for retries in RETRIES[7:]:
+        second.tick(retries, 1.5, 60, 60)
+    assert second.score == whole.score
+
+
+def delays(base: float, factor: float, jitter: float, n: int = 50) -> dict[int, list[float]]:
+    """Delays of attempts 1 to 4, uniform between (1 - jitter) and 1 times the nominal backoff."""
+    rng = np.random.RandomState(5)
+    return {
+        attempt: list(base * factor**attempt * (1 - jitter * rng.random_sample(n)))
+        for attempt in range(1, 5)
+    }
+
+
+@pytest.mark.parametrize(
+    ("factor", "backoff"),
+    [(1.0, Backoff.FIXED), (1.4, Backoff.GROWING), (2.0, Backoff.EXPONENTIAL)],
+)
+@pytest.mark.parametrize(
+    ("spread", "jitter"),
+    [(0.0, Jitter.NONE), (0.2, Jitter.WEAK), (0.5, Jitter.EQUAL), (1.0, Jitter.FULL)],
+)
+def test_backoff_and_jitter_are_recognised(
+    factor: float, backoff: Backoff, spread: float, jitter: Jitter
+) -> None:
+    pattern = retry_pattern(delays(2.0, factor, spread), np.array([0.0]))
+    assert (pattern.backoff, pattern.jitter) == (backoff, jitter)
+
+
+def test_too_little_is_said_to_be_unknown() -> None:
+    pattern = retry_pattern({1: [2.0, 2.0], 2: []}, np.array([]))
+    assert (pattern.backoff, pattern.jitter) == (Backoff.UNKNOWN, Jitter.UNKNOWN)
+    assert not pattern.synchronised
+
+
+def test_retries_in_step_are_told_from_independent_ones() -> None:
+    rng = np.random.RandomState(2)
+    independent = rng.uniform(0, 100, 4000)
+    assert fano_factor(independent) == pytest.approx(1.0, abs=0.3)
+    in_step = np.repeat(np.arange(0.0, 100.0, 5.0), 200)
+    assert fano_factor(in_step) > 50
+    assert retry_pattern(delays(1, 1, 0), in_step).synchronised

@@ -1,0 +1,245 @@
+"""From attempts in the store to a row per step, and the back-test against the same attempts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors import recommendations
+from detectors.recommendations import Attempts, by_step, judge, recommend_timeouts, survival
+from stallwatch.model.events import StepEvent, event_from_dict
+from stallwatch.model.recommendations import (
+    RECOMMENDATION_FIELDS,
+    StepRecommendation,
+    week_of,
+)
+from stallwatch.store import Store
+from stallwatch.store.recommending import write_recommendations
+
+WEEK = date(2025, 12, 29)
+DAY = timedelta(days=1)
+
+
+def attempt(
+    now: datetime,
+    number: int,
+    duration_s: float,
+    end: str = "step.completed",
+    step: str = "charge",
+    **fields: object,
+) -> Iterator[StepEvent]:
+    """Start and end of one attempt of its own execution, `number` seconds before `now` at its end."""
+    ended = now - timedelta(seconds=number)
+    for event, time in (("step.started", ended - timedelta(seconds=duration_s)), (end, ended)):
+        yield event_from_dict(
+            {
+                "event": event,
+                "time": time.isoformat(),
+                "workflow": "order",
+                "execution_id": f"{step}-{number}",
+                "step": step,
+                "attempt": 1,
+                **fields,
+            },
+            now,
+        )
+
+
+def fill(store: Store, now: datetime, events: Sequence[StepEvent]) -> None:
+    store.insert_events(events, now, "test")
+    store.fold(now)
+
+
+def attempts_of(
+    completed_s: Sequence[float] = (),
+    timed_out_s: Sequence[float] = (),
+    cancelled_s: Sequence[float] = (),
+    current_timeout_s: float | None = None,
+) -> Attempts:
+    return Attempts(
+        np.array(completed_s, dtype=np.float64),
+        np.array(timed_out_s, dtype=np.float64),
+        np.array(cancelled_s, dtype=np.float64),
+        current_timeout_s=current_timeout_s,
+        declared=current_timeout_s is not None,
+        dropped=0,
+        capped=False,
+    )
+
+
+def judged(attempts: Attempts) -> StepRecommendation:
+    return judge(
+        namespace="default", engine="custom", workflow="order", step="charge",
+        attempts=attempts, week=WEEK,
+    )  # fmt: skip
+
+
+def test_reads_completed_attempts_of_the_window_and_its_declared_timeout(
+    store: Store, now: datetime
+) -> None:
+    events = [
+        event for i in range(300) for event in attempt(now, i + 1, 1 + i / 100, timeout_s=100)
+    ]
+    events += attempt(now, 400, 100, "step.timed_out", timeout_s=100)
+    events += attempt(now, 401, 5000, "step.failed", timeout_s=100)
+    events += attempt(now, 2 * 86_400, 9000, timeout_s=50)
+    fill(store, now, events)
+    (found,) = recommend_timeouts(store, now - DAY, now)
+    assert (found.namespace, found.engine, found.workflow, found.step) == (
+        "default", "custom", "order", "charge",
+    )  # fmt: skip
+    assert (found.n, found.censored, found.current_timeout_s) == (300, 1, 100)
+    assert found.p99_s == pytest.approx(1 + 296 / 100)
+    assert found.week == WEEK + timedelta(days=7)
+
+
+def test_since_is_inside_the_window_and_until_is_not(store: Store, now: datetime) -> None:
+    fill(store, now, [*attempt(now, 60, 1), *attempt(now, 0, 1)])
+    (found,) = recommend_timeouts(store, now - timedelta(seconds=60), now)
+    assert found.n == 1
+
+
+def test_waits_and_unknown_starts_are_not_the_steps_own_pace(store: Store, now: datetime) -> None:
+    approval = [*attempt(now, 1, 3600, step="approve")]
+    approval.insert(
+        1,
+        event_from_dict(
+            {
+                "event": "step.waiting",
+                "time": (now - timedelta(seconds=3000)).isoformat(),
+                "workflow": "order",
+                "execution_id": "approve-1",
+                "step": "approve",
+                "attempt": 1,
+                "waiting_on": "human",
+            },
+            now,
+        ),
+    )
+    end_only = list(attempt(now, 2, 5, step="ship"))[1:]
+    fill(store, now, [*approval, *end_only])
+    assert recommend_timeouts(store, now - DAY, now) == []
+
+
+def test_a_steps_latest_attempts_are_enough(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommendations, "PER_STEP_MAX", 5)
+    events = [event for i in range(9) for event in attempt(now, i + 1, 1.0 if i < 5 else 50.0)]
+    fill(store, now, events)
+    (found,) = recommend_timeouts(store, now - DAY, now)
+    assert (found.n, found.p50_s, found.p95_s) == (5, 1.0, 1.0)
+    assert "Only the latest 5 attempts are counted." in found.notes
+
+
+def test_the_view_shows_what_was_written_and_a_second_writing_replaces_it(
+    store: Store, now: datetime
+) -> None:
+    first = judged(attempts_of(np.linspace(1, 2, 400).tolist(), current_timeout_s=60))
+    write_recommendations(store, [first, replace(first, step="ship")], now)
+    write_recommendations(store, [replace(first, n=401)], now + timedelta(seconds=1))
+    rows = store.select("SELECT * FROM recommendations ORDER BY step")
+    assert [(row["step"], row["n"]) for row in rows] == [("charge", 401), ("ship", 400)]
+    assert tuple(rows[0]) == RECOMMENDATION_FIELDS
+    expected = replace(first, n=401)
+    assert rows[0] == {name: getattr(expected, name) for name in RECOMMENDATION_FIELDS}
+
+
+def test_insufficient_data_says_how_much_is_missing() -> None:
+    found = judged(attempts_of([1.0] * 87, current_timeout_s=60))
+    assert (found.verdict, found.missing_n) == ("inconclusive", 212)
+    assert found.recommended_timeout_s is None
+    assert found.stuck_s_saved is None
+
+
+def test_no_attempts_completed_at_all() -> None:
+    found = judged(attempts_of((), [10.0] * 50, current_timeout_s=10))
+    assert (found.verdict, found.n, found.censored) == ("inconclusive", 0, 50)
+    assert found.canary_timeout_s == 40
+    assert any("try 40s on 5% of the attempts" in note for note in found.notes)
+    assert found.survival == ()
+
+
+def test_the_backtest_counts_what_was_stuck_at_its_real_age() -> None:
+    completed = np.linspace(1, 2, 4000).tolist()
+    found = judged(attempts_of(completed, [300.0] * 2, [1000.0, 0.5], current_timeout_s=300))
+    recommended_s = found.recommended_timeout_s
+    assert recommended_s is not None
+    assert found.verdict == "too_loose"
+    assert found.stuck_s_saved == pytest.approx(2 * (300 - recommended_s) + 1000 - recommended_s)
+    assert found.recommended_cut_n == sum(value > recommended_s for value in completed)
+
+
+def test_cancelled_attempts_are_not_cut_off_by_the_timeout() -> None:
+    found = judged(attempts_of([1.0] * 400, (), [1.0] * 400, current_timeout_s=2))
+    assert (found.censored, found.canary_timeout_s, found.verdict) == (0, None, "ok")
+
+
+def frame(*rows: tuple[str, str, float, float | None]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["step", "status", "duration_s", "timeout_s"])
+
+
+def test_what_ran_under_a_shorter_timeout_is_left_out() -> None:
+    ((_, found),) = by_step(
+        frame(
+            ("charge", "completed", 12.0, 20.0),
+            ("charge", "timed_out", 10.0, 10.0),
+            ("charge", "completed", 9.0, 10.0),
+            ("charge", "completed", 8.0, None),
+            ("charge", "completed", 25.0, 30.0),
+        )
+    )
+    assert found.current_timeout_s == 20
+    assert sorted(found.completed_s) == [8.0, 12.0, 25.0]
+    assert (len(found.timed_out_s), found.dropped) == (0, 2)
+
+
+def test_a_timeout_nobody_declared_shows_in_what_timed_out() -> None:
+    ((_, found),) = by_step(
+        frame(
+            ("charge", "timed_out", 10.0, None),
+            ("charge", "timed_out", 10.2, None),
+            ("charge", "timed_out", 10.1, None),
+            ("charge", "completed", 1.0, None),
+        )
+    )
+    assert (found.current_timeout_s, found.declared) == (10.1, False)
+    notes = judged(found).notes
+    assert any("is not declared in the telemetry" in note for note in notes)
+
+
+durations = st.lists(st.floats(0.001, 1e6), max_size=400)
+
+
+@given(durations, durations, durations, st.none() | st.floats(0.01, 1e6))
+def test_every_row_is_within_its_bounds(
+    completed: list[float], timed_out: list[float], cancelled: list[float], current: float | None
+) -> None:
+    found = judged(attempts_of(completed, timed_out, cancelled, current))
+    for cut in (found.healthy_cut, found.recommended_cut, found.guidance_cut):
+        assert cut is None or 0 <= cut <= 1
+    if found.recommended_timeout_s is not None and found.p99_s is not None:
+        assert found.recommended_timeout_s >= found.p99_s
+    assert (found.missing_n > 0) == (found.verdict == "inconclusive")
+    if found.recommended_cut_n is not None:
+        assert 0 <= found.recommended_cut_n <= found.n
+
+
+@given(durations.filter(bool))
+def test_the_survival_curve_falls_from_everyone_to_the_longest(completed: list[float]) -> None:
+    curve = survival(np.array(completed))
+    assert curve[0] == (min(completed), 1.0)
+    assert curve[-1] == (max(completed), 1 / len(completed))
+    assert all(a[0] <= b[0] and a[1] > b[1] for a, b in pairwise(curve))
+
+
+def test_a_window_that_ends_as_monday_begins_belongs_to_the_week_before() -> None:
+    monday = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
+    assert week_of(monday) == WEEK
+    assert week_of(monday + timedelta(microseconds=1)) == date(2026, 1, 5)
