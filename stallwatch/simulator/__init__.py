@@ -1,0 +1,1 @@
+"""Synthetic workflows: seeded histories, scenario files, and what they expect to fire."""
