@@ -1,0 +1,187 @@
+import json
+import logging
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from alerts.targets.slack import SlackBotTarget, SlackWebhookTarget, blocks_of
+from stallwatch.errors import Permanent, Transient
+from stallwatch.model.findings import Severity
+from tests.alerts.helpers import NOW, Answer, Request, StandIn, finding, golden, message, stand_in
+
+WEBHOOK = "/services/T/B/secret"
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """slack_sdk's handlers wait here instead of in real time; what they waited."""
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with stand_in() as state:
+        yield state
+
+
+def webhook(server: StandIn) -> SlackWebhookTarget:
+    return SlackWebhookTarget(server.url + WEBHOOK, timeout_s=5)
+
+
+def test_the_webhook_posts_the_golden_body(server: StandIn) -> None:
+    webhook(server).send(message(finding(severity=Severity.CRITICAL), why="The severity rose."))
+    (request,) = server.requests
+    assert request.path == WEBHOOK
+    # As recorded from slack_sdk 3.47.
+    assert request.headers["Content-Type"] == "application/json;charset=utf-8"
+    assert request.body == golden("slack_webhook.json")
+
+
+def test_a_short_retry_after_is_waited_for_in_place(server: StandIn, waits: list[float]) -> None:
+    server.script(Answer(429, "rate_limited", {"Retry-After": "1"}), Answer())
+    webhook(server).send(message())
+    assert len(server.requests) == 2
+    assert len(waits) == 1
+    assert 1 <= waits[0] < 2.01
+
+
+def test_a_long_retry_after_is_handed_up(server: StandIn, waits: list[float]) -> None:
+    server.script(Answer(429, "rate_limited", {"Retry-After": "30"}))
+    with pytest.raises(Transient) as caught:
+        webhook(server).send(message())
+    assert caught.value.retry_after_s == 30
+    assert (len(server.requests), waits) == (1, [])
+
+
+def test_a_server_error_is_tried_once_more_then_handed_up(
+    server: StandIn, waits: list[float]
+) -> None:
+    server.script(Answer(503, "x"))
+    with pytest.raises(Transient):
+        webhook(server).send(message())
+    assert (len(server.requests), len(waits)) == (2, 1)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+def test_a_refusal_is_permanent(server: StandIn, status: int) -> None:
+    server.script(Answer(status, "no_service"))
+    with pytest.raises(Permanent, match="no_service") as caught:
+        webhook(server).send(message())
+    assert "secret" not in str(caught.value)
+
+
+def test_no_listener_is_transient(waits: list[float]) -> None:
+    with stand_in() as gone:
+        pass
+    with pytest.raises(Transient, match="did not answer"):
+        webhook(gone).send(message())
+    assert len(waits) == 1
+
+
+def test_a_wrong_address_is_permanent_and_not_told() -> None:
+    with pytest.raises(Permanent) as caught:
+        SlackWebhookTarget("hooks.secret/x", timeout_s=1).send(message())
+    assert "secret" not in str(caught.value)
+
+
+def test_the_address_is_not_logged(server: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        webhook(server).send(message())
+    assert "secret" not in caplog.text
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.notes: dict[str, str] = {}
+
+    def read(self, dedup_key: str) -> str | None:
+        return self.notes.get(dedup_key)
+
+    def write(self, dedup_key: str, note: str) -> None:
+        self.notes[dedup_key] = note
+
+
+def slack(request: Request) -> Answer:
+    if request.path == "/api/chat.postMessage":
+        # Slack answers a channel's name with its id, which is what chat.update takes.
+        return Answer(body=json.dumps({"ok": True, "channel": "C1", "ts": "17.42"}))
+    return Answer(body=json.dumps({"ok": True, "channel": "C1", "ts": request.body["ts"]}))
+
+
+def bot(server: StandIn, memory: Memory) -> SlackBotTarget:
+    return SlackBotTarget(
+        "xoxb-1", channel="#oncall", notes=memory, timeout_s=5, api_url=server.url + "/api/"
+    )
+
+
+def test_the_bot_posts_once_then_updates_and_replies(server: StandIn) -> None:
+    server.answer = slack
+    memory = Memory()
+    bot(server, memory).send(message())
+    # Another process: only the notes survive.
+    again = bot(server, memory)
+    again.send(message(finding(severity=Severity.CRITICAL), why="The severity rose.", number=2))
+    again.send(message(closed_at=NOW + timedelta(minutes=1), number=3))
+    told = [(one.path.removeprefix("/api/"), one.body) for one in server.requests]
+    assert [method for method, _ in told] == [
+        "chat.postMessage",
+        "chat.update",
+        "chat.postMessage",
+        "chat.update",
+        "chat.postMessage",
+    ]
+    assert told[0][1]["channel"] == "#oncall"
+    assert {body["ts"] for method, body in told if method == "chat.update"} == {"17.42"}
+    replies = [body for _, body in told if "thread_ts" in body]
+    assert [(one["thread_ts"], one["channel"]) for one in replies] == [("17.42", "C1")] * 2
+    assert replies[0]["text"].startswith("The severity rose.")
+    assert replies[1]["text"].startswith("Over since 2026-11-22 10:01:00 UTC")
+    # As recorded from slack_sdk 3.47.
+    assert server.requests[0].headers["Authorization"] == "Bearer xoxb-1"
+
+
+def test_the_bot_posts_anew_when_its_message_was_deleted(server: StandIn) -> None:
+    def deleted(request: Request) -> Answer:
+        if request.path == "/api/chat.update":
+            return Answer(body=json.dumps({"ok": False, "error": "message_not_found"}))
+        return slack(request)
+
+    server.answer = deleted
+    memory = Memory()
+    memory.write(message().dedup_key, json.dumps({"channel": "C1", "ts": "1.1"}))
+    bot(server, memory).send(message(number=2))
+    assert [one.path for one in server.requests] == ["/api/chat.update", "/api/chat.postMessage"]
+    assert json.loads(memory.notes[message().dedup_key]) == {"channel": "C1", "ts": "17.42"}
+
+
+@pytest.mark.parametrize("error", ["invalid_auth", "channel_not_found", "not_in_channel"])
+def test_the_bots_refusals_are_permanent(server: StandIn, error: str) -> None:
+    server.script(Answer(body=json.dumps({"ok": False, "error": error})))
+    with pytest.raises(Permanent, match=error):
+        bot(server, Memory()).send(message())
+
+
+def test_the_bots_troubles_are_transient(server: StandIn) -> None:
+    limited = json.dumps({"ok": False, "error": "ratelimited"})
+    server.script(Answer(429, limited, {"Retry-After": "30"}))
+    with pytest.raises(Transient, match="ratelimited") as caught:
+        bot(server, Memory()).send(message())
+    assert caught.value.retry_after_s == 30
+    server.script(Answer(body=json.dumps({"ok": False, "error": "internal_error"})))
+    with pytest.raises(Transient, match="internal_error"):
+        bot(server, Memory()).send(message())
+    server.script(Answer(502, "<html>bad gateway</html>"))
+    with pytest.raises(Transient, match="502"):
+        bot(server, Memory()).send(message())
+
+
+def test_lengths_and_markup_keep_to_slacks_rules() -> None:
+    long = finding(step="x" * 500, executions=tuple("<&>" * 300 for _ in range(5)))
+    blocks = blocks_of(message(long))
+    assert len(blocks[0]["text"]["text"]) == 150
+    assert len(blocks[1]["text"]["text"]) <= 3000
+    assert "&lt;&amp;&gt;" in blocks[1]["text"]["text"]
