@@ -1,6 +1,5 @@
-"""Reading the configuration: a TOML file, with environment variables above it. The only reader of the environment."""
+"""Reading the configuration: a TOML file, with environment variables above it."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic_settings import (
 )
 
 from stallwatch.config.alerts import AlertsConfig
+from stallwatch.config.environment import environment_names, environment_variable
 from stallwatch.config.settings import (
     CollectorConfig,
     DetectorsConfig,
@@ -52,11 +52,6 @@ class _Environment(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (env_settings,)
-
-
-def environment_variable(name: str) -> str | None:
-    """One variable of the environment, for what is not a setting (NO_COLOR, SSL_CERT_FILE are read by libraries)."""
-    return os.environ.get(name)  # noqa: TID251 - this is the one place
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -133,7 +128,7 @@ def _path_from_environment() -> Path | None:
 
 def _stray_variables() -> str:
     """A variable with our prefix whose section does not exist would be ignored: that hides a typing error."""
-    for name in os.environ:  # noqa: TID251 - this is the one place
+    for name in environment_names():
         if name.upper().startswith(PREFIX):
             section = name[len(PREFIX) :].split("__")[0].lower()
             if section not in Settings.model_fields:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from stallwatch.config.alerts import AlertsConfig
+from stallwatch.config.environment import default_data_folder
 from stallwatch.errors import InputError
 from stallwatch.model.durations import format_duration, parse_duration_s
 from stallwatch.model.events import WAITS
@@ -65,7 +66,7 @@ class Retention(Section):
 
 
 class StoreConfig(Section):
-    url: str = "chdb:///data/stallwatch"
+    url: str = Field(default_factory=lambda: f"chdb://{default_data_folder()}")
     cluster: str = ""
     state: Path | None = None
     retention: Retention = Retention()

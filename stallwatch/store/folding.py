@@ -24,7 +24,7 @@ class FoldSession:
         for table in self.TABLES:
             self._client.command(sql_text("fold", f"0_{table}"))
 
-    def run(self, after: int, upto: int, now: datetime, received_before: datetime) -> int:
+    def run(self, after: int, upto: int, received_before: datetime) -> int:
         """Fold the executions touched by batches in (after, upto]."""
         for table in self.TABLES:
             self._client.command(f"TRUNCATE TABLE fold_{table}")
@@ -33,7 +33,7 @@ class FoldSession:
         )
         touched = int(self._client.query("SELECT count() FROM fold_touched").result_rows[0][0])
         if touched:
-            parameters = {"received_before": received_before, "folded_at": now}
+            parameters = {"received_before": received_before, "upto": upto}
             for name in sql_names("fold"):
                 if not name.startswith("0"):
                     self._client.command(sql_text("fold", name), parameters=parameters)

@@ -12,7 +12,7 @@ HOURS_KEPT_S: Final = 35 * 86_400.0
 HOUSEKEEPING: Final = (
     ("touched_execution", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("touched_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
-    ("dirty_window", "folded_at", 2 * 86_400.0),
+    ("dirty_window", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("sender_beat", "received_at", 8 * 86_400.0),
     ("quarantine", "received_at", 30 * 86_400.0),
 )

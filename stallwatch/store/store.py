@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pandas as pd
@@ -30,6 +30,16 @@ _FINDING_COLUMNS: Final = (
 _INCIDENT_COLUMNS: Final = (
     "id", "cause", "severity", "findings", "executions", "opened_at", "closed_at", "written_at",
 )  # fmt: skip
+
+
+class EventRow(NamedTuple):
+    """A step event and how it came."""
+
+    event: StepEvent
+    received_at: datetime
+    sender: str
+    road: str = "event"
+    historical: bool = False
 
 
 class Store:
@@ -99,15 +109,22 @@ class Store:
 
         The same `token` within the deduplication window commits once. Returns when the batch is durable.
         """
-        if not events:
-            return
         times = [received_at] * len(events) if isinstance(received_at, datetime) else received_at
-        with self._write_lock:
-            batch = self.next_batch(max(times))
-            data = b"\n".join(
-                _event_row(event, when, sender, road, historical, batch)
+        self.insert_event_rows(
+            [
+                EventRow(event, when, sender, road, historical)
                 for event, when in zip(events, times, strict=True)
-            )
+            ],
+            token,
+        )
+
+    def insert_event_rows(self, rows: Sequence[EventRow], token: str = "") -> None:
+        """Commit step events of any number of senders as one batch; otherwise like `insert_events`."""
+        if not rows:
+            return
+        with self._write_lock:
+            batch = self.next_batch(max(row.received_at for row in rows))
+            data = b"\n".join(_event_row(row, batch) for row in rows)
             self.engine.insert_raw("event_inbox", data, "JSONEachRow", _deduplicate(token))
 
     def insert_otlp(self, bodies: Sequence[protobuf.Body], token: str = "") -> None:
@@ -200,7 +217,7 @@ class Store:
             if self._session is None:
                 self._session = FoldSession(self.engine)
             try:
-                touched = self._session.run(after, upto, now, received_before)
+                touched = self._session.run(after, upto, received_before)
             except BaseException:
                 # The session's temporary tables may hold half a fold: begin with fresh ones.
                 self._session.close()
@@ -213,10 +230,9 @@ class Store:
     def refresh_statistics(self, now: datetime) -> int:
         """Compute again the histogram windows whose closed attempts changed. Returns how many minutes were dirty."""
         with self._write_lock:
-            after_us = self._progress("statistics_us")
-            after = datetime.fromtimestamp(after_us / 1e6, UTC)
-            rows = self.engine.rows(sql_text("statistics", "0_dirty"), {"after": after})
-            dirty, upto = int(rows[0]["n"]), rows[0]["upto"]
+            after = self._progress("statistics_batch")
+            row = self.engine.rows(sql_text("statistics", "0_dirty"), {"after": after})[0]
+            dirty, upto = int(row["n"]), int(row["upto"])
             if dirty == 0:
                 return 0
             for window_s in (*_STATISTICS_WINDOWS_S, 86400):
@@ -224,12 +240,12 @@ class Store:
                     "window_s": window_s,
                     "after": after,
                     "upto": upto,
-                    "version": int(now.timestamp() * 1e6),
+                    "version": upto,
                 }
                 name = "3_days_from_hours" if window_s == 86400 else "1_windows_from_attempts"
                 self.engine.command(sql_text("statistics", name), parameters)
                 self.engine.command(sql_text("statistics", "2_windows_gone"), parameters)
-            self._set_progress("statistics_us", round(upto.timestamp() * 1e6))
+            self._set_progress("statistics_batch", upto)
             return dirty
 
     # Reading -------------------------------------------------------------------------------------
@@ -295,23 +311,21 @@ def _deduplicate(token: str) -> dict[str, str]:
     return {"insert_deduplication_token": token} if token else {}
 
 
-def _event_row(
-    event: StepEvent, received_at: datetime, sender: str, road: str, historical: bool, batch: int
-) -> bytes:
-    row: dict[str, Any] = msgspec.to_builtins(event)
-    attributes = row.get("attributes")
+def _event_row(row: EventRow, batch: int) -> bytes:
+    data: dict[str, Any] = msgspec.to_builtins(row.event)
+    attributes = data.get("attributes")
     if attributes:
-        row["attributes"] = {key: _as_text(value) for key, value in attributes.items()}
-    row.setdefault("engine", "custom")
-    row.update(
-        time=rfc3339(event.time),
-        received_at=rfc3339(received_at),
-        sender=sender,
-        road=road,
-        historical=historical,
+        data["attributes"] = {key: _as_text(value) for key, value in attributes.items()}
+    data.setdefault("engine", "custom")
+    data.update(
+        time=rfc3339(row.event.time),
+        received_at=rfc3339(row.received_at),
+        sender=row.sender,
+        road=row.road,
+        historical=row.historical,
         batch=batch,
     )
-    return msgspec.json.encode(row)
+    return msgspec.json.encode(data)
 
 
 def _as_text(value: Any) -> str:

@@ -16,8 +16,8 @@ from stallwatch.store import Store
 
 _numbers = itertools.count(1)
 ATTEMPTS = """SELECT run_id, step, step_run_id, branch, attempt, status, started_at, ended_at,
-
-waited_s, error_type, closed_by, is_last_attempt, timeout_s FROM attempts WHERE execution_id = {id:String} ORDER BY ALL"""
+waited_s, error_type, closed_by, is_last_attempt, timeout_s FROM attempts
+WHERE execution_id = {id:String} ORDER BY ALL"""
 EXECUTIONS = """SELECT run_id, workflow, status, started_at, ended_at, waited_s, last_progress_at,
 open_steps, attempts, error_type FROM executions WHERE execution_id = {id:String} ORDER BY ALL"""
 

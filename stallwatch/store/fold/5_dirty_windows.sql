@@ -1,6 +1,6 @@
 -- Minutes whose closed attempts differ between the fold as it stands and the fold as it will be.
 INSERT INTO dirty_window
-SELECT DISTINCT {folded_at:DateTime64(6, 'UTC')}, toStartOfMinute(assumeNotNull(end_time))
+SELECT DISTINCT {upto:UInt64}, toStartOfMinute(assumeNotNull(end_time))
 FROM
 (
     SELECT end_time

@@ -1,8 +1,8 @@
 -- Minutes in which closed attempts came, went or changed: what the statistics have to compute again.
 CREATE TABLE dirty_window
 (
-    folded_at DateTime64(6, 'UTC'),
+    batch UInt64,                     -- the last batch that the fold took in
     minute DateTime('UTC')
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (folded_at, minute)
+ORDER BY (batch, minute)

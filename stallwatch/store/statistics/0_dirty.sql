@@ -1,3 +1,3 @@
-SELECT count() AS n, max(folded_at) AS upto
+SELECT count() AS n, max(batch) AS upto
 FROM dirty_window
-WHERE folded_at > {after:DateTime64(6, 'UTC')}
+WHERE batch > {after:UInt64}

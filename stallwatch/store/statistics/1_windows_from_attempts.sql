@@ -19,6 +19,6 @@ FROM
     WHERE ended_at IS NOT NULL
         AND status IN ('completed', 'failed', 'timed_out', 'cancelled')
         AND toStartOfInterval(assumeNotNull(ended_at), toIntervalSecond({window_s:UInt32})) IN
-            (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE folded_at > {after:DateTime64(6, 'UTC')} AND folded_at <= {upto:DateTime64(6, 'UTC')})
+            (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})
 )
 GROUP BY start, namespace, engine, workflow, workflow_version, step, queue

@@ -4,4 +4,4 @@ SELECT window_s, window_start, namespace, engine, workflow, workflow_version, st
 FROM step_histogram FINAL
 WHERE window_s = {window_s:UInt32} AND version < {version:UInt64}
     AND window_start IN
-        (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE folded_at > {after:DateTime64(6, 'UTC')} AND folded_at <= {upto:DateTime64(6, 'UTC')})
+        (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})

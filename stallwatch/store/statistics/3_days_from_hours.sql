@@ -7,5 +7,5 @@ SELECT
 FROM step_histogram FINAL
 WHERE window_s = 3600
     AND toStartOfDay(window_start) IN
-        (SELECT toStartOfDay(minute) FROM dirty_window WHERE folded_at > {after:DateTime64(6, 'UTC')} AND folded_at <= {upto:DateTime64(6, 'UTC')})
+        (SELECT toStartOfDay(minute) FROM dirty_window WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})
 GROUP BY start, namespace, engine, workflow, workflow_version, step, queue

@@ -1,0 +1,53 @@
+# Everything runs in .venv, from the tested set of versions in requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check bench format dashboards lock clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/.pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	touch $@
+
+.venv/.runtime: .venv/.pip pyproject.toml requirements.lock
+	@echo 'Installing Stallwatch into .venv ...'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
+	touch $@
+
+.venv/.dev: .venv/.runtime
+	@echo 'Installing the development tools into .venv ...'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable . --group dev
+	touch $@
+
+demo: .venv/.runtime ## Watch a small shop stall, and be told (ARGS="--exit" ends by itself)
+	$(BIN)/stallwatch demo $(ARGS)
+
+check: .venv/.dev ## Lint, types, layers, docs and examples against the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -p no:cacheprovider tests/house
+
+test: check ## check, then all tests (ARGS="-k fold" narrows them)
+	$(BIN)/pytest -q --numprocesses=2 --dist=loadfile $(ARGS)
+
+bench: .venv/.dev ## Measure; ratios are taken side by side in one run
+	$(BIN)/python -m benchmarks.ingest
+
+format: .venv/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+dashboards: .venv/.runtime ## Generate the committed Grafana dashboards again
+	$(BIN)/stallwatch dashboards export dashboards/grafana/json
+
+lock: .venv/.dev ## Write the tested set of versions
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^stallwatch' > requirements.lock
+
+clean: ## Remove what make installed
+	rm -rf .venv

@@ -1,0 +1,225 @@
+"""The store around the folds: batches, quarantine, redaction, statistics, forgetting, retention."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stallwatch.model.events import StepEvent, event_from_dict
+from stallwatch.store import Body, Store
+from stallwatch.store.forgetting import Retention
+from tests.spans import Span, request
+
+DAY_S = 86_400.0
+
+
+def told(now: datetime, at_s: float, event: str, **fields: Any) -> StepEvent:
+    when = now + timedelta(seconds=at_s)
+    data = {"workflow": "order", "execution_id": "o-1", **fields}
+    return event_from_dict({**data, "event": event, "time": when.isoformat()}, when)
+
+
+def count(store: Store, table: str) -> int:
+    return int(store.select(f"SELECT count() AS n FROM {table}")[0]["n"])
+
+
+def test_the_same_token_lands_once(store: Store, now: datetime) -> None:
+    body = Body(request(Span("a", start_at=now)), now, "me")
+    for _ in range(2):
+        store.insert_otlp([body], token="batch-1")
+        store.insert_events([told(now, 0, "workflow.started")], now, "me", token="batch-2")
+    assert count(store, "span_log") == 1
+    assert count(store, "step_event_log") == 1
+    assert store.select("SELECT sum(accepted) AS n FROM ingest_health") == [{"n": 2}]
+
+
+def test_a_span_delivered_twice_is_one_span(store: Store, now: datetime) -> None:
+    body = Body(request(Span("a", start_at=now)), now, "me")
+    store.insert_otlp([body])
+    store.insert_otlp([body])
+    assert count(store, "spans") == 1
+
+
+@pytest.mark.parametrize(
+    ("span", "reason"),
+    [
+        (Span("bad", trace_id=b"short"), "trace_id is not 16 bytes or is zero"),
+        (Span("bad", span_id=bytes(8)), "span_id is not 8 bytes or is zero"),
+        (Span("bad", parent_span_id=b"123"), "parent_span_id is not 8 bytes"),
+        (Span("bad", start_ns=1), "start is before 2000"),
+        (Span("bad", start_ns=2**64 - 1), "start is more than 24 h ahead"),
+        (Span("bad", start_ns=2**63), "start is more than 24 h ahead"),
+    ],
+)
+def test_what_cannot_be_believed_is_quarantined_and_its_neighbours_are_not(
+    span: Span, reason: str, store: Store, now: datetime
+) -> None:
+    span.start_at = None if span.start_ns is not None else now
+    store.insert_otlp([Body(request(span, Span("good", start_at=now)), now, "me")])
+    assert [row["reason"] for row in store.select("SELECT reason FROM quarantine")] == [reason]
+    assert [row["name"] for row in store.select("SELECT name FROM spans")] == ["good"]
+    assert store.select("SELECT accepted, quarantined FROM ingest_health") == [
+        {"accepted": 1, "quarantined": 1}
+    ]
+
+
+def test_a_span_that_ends_before_it_starts_took_no_time(store: Store, now: datetime) -> None:
+    store.insert_otlp([Body(request(Span("a", start_at=now, duration_s=-5)), now, "me")])
+    assert store.select("SELECT duration_s FROM spans") == [{"duration_s": 0.0}]
+
+
+def test_attribute_values_keep_their_meaning(store: Store, now: datetime) -> None:
+    attributes = {"s": "", "i": 0, "f": 0.5, "b": False, "l": ["a", 1]}
+    store.insert_otlp([Body(request(Span("a", start_at=now, attributes=attributes)), now, "me")])
+    assert store.select("SELECT attributes FROM spans")[0]["attributes"] == {
+        "s": "",
+        "i": "0",
+        "f": "0.5",
+        "b": "false",
+        "l": '["a","1"]',
+    }
+
+
+TASK_TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAV" + "x9Zk" * 20
+SECRETS = {
+    "http.request.header.authorization": "Basic dXNlcjpwYXNz",
+    "aws.task_token": TASK_TOKEN,
+    "taskToken": "plain-but-secret-by-name",
+    "note": f"calling with Bearer abcdef0123456789 and {TASK_TOKEN}",
+    "db.password": "hunter2hunter2",
+}
+
+
+def test_secrets_reach_no_table(store: Store, now: datetime) -> None:
+    span = Span("a", start_at=now, attributes={**SECRETS, "gen_ai.usage.input_tokens": 7})
+    store.insert_otlp([Body(request(span), now, "me")])
+    event = told(now, 0, "step.failed", step="a", error_message=SECRETS["note"], **SECRETS)
+    store.insert_events([event], now, "me")
+    store.fold(now)
+    tables = store.select(
+        "SELECT name FROM system.tables WHERE database = {database:String} "
+        "AND engine NOT IN ('Null', 'View', 'MaterializedView')",
+        {"database": store.engine.database},
+    )
+    for table in tables:
+        rows = str(store.select(f"SELECT * FROM {table['name']}"))
+        for secret in ("dXNlcjpw", TASK_TOKEN, "plain-but", "abcdef0123", "hunter2"):
+            assert secret not in rows, table
+    kept = store.select("SELECT attributes FROM spans")[0]["attributes"]
+    assert kept["gen_ai.usage.input_tokens"] == "7"
+    assert kept["note"] == "calling with Bearer [redacted] and [redacted]"
+
+
+def test_data_a_day_late_is_historical(store: Store, now: datetime) -> None:
+    store.insert_events(
+        [told(now, -2 * DAY_S, "workflow.started", execution_id="old"), told(now, -60, "workflow.started")],
+        now,
+        "me",
+    )  # fmt: skip
+    store.fold(now)
+    rows = store.select("SELECT execution_id, historical FROM executions ORDER BY execution_id")
+    assert [tuple(row.values()) for row in rows] == [("o-1", False), ("old", True)]
+
+
+def course(now: datetime, name: str, start_s: float, duration_s: float) -> list[StepEvent]:
+    return [
+        told(now, start_s, "workflow.started", execution_id=name),
+        told(now, start_s, "step.started", execution_id=name, step="a"),
+        told(now, start_s + duration_s, "step.completed", execution_id=name, step="a"),
+        told(now, start_s + duration_s, "workflow.completed", execution_id=name),
+    ]
+
+
+def test_percentiles_of_the_statistics_are_close_to_exact(store: Store, now: datetime) -> None:
+    durations = np.random.default_rng(7).lognormal(0.0, 1.0, 2000)
+    events = [e for i, d in enumerate(durations) for e in course(now, f"x{i}", -40_000 + i * 2, d)]
+    store.insert_events(events, now, "me")
+    store.fold(now)
+    store.refresh_statistics(now)
+    rows = store.select("SELECT * FROM step_latency WHERE window_s = 86400")
+    assert sum(row["completed"] for row in rows) == 2000
+    ordered = np.sort(durations)
+    for column, q in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
+        exact = ordered[int(np.ceil(q * 2000)) - 1]
+        assert rows[0][column] == pytest.approx(exact, rel=0.022)
+
+
+def test_a_changed_window_is_replaced_not_added_to(store: Store, now: datetime) -> None:
+    def minutes() -> list[tuple[Any, ...]]:
+        store.fold(now)
+        store.refresh_statistics(now)
+        rows = store.select(
+            "SELECT window_start, completed, failed FROM step_latency WHERE window_s = 60 ORDER BY 1"
+        )
+        return [tuple(row.values()) for row in rows]
+
+    store.insert_events(course(now, "a", 0, 10), now, "me")
+    assert minutes() == [(now, 1, 0)]
+    store.insert_events(course(now, "a", 0, 10), now, "me")
+    assert minutes() == [(now, 1, 0)]
+    # A later, better end moves the attempt into another minute; nothing stays behind.
+    store.insert_events([told(now, 5, "step.failed", execution_id="b", step="a")], now, "me")
+    assert minutes() == [(now, 1, 1)]
+    store.insert_events(
+        [
+            told(now, 1, "step.retrying", execution_id="b", step="a"),
+            told(now, 70, "step.completed", execution_id="b", step="a"),
+        ],
+        now,
+        "me",
+    )
+    assert minutes()[-1] == (now + timedelta(minutes=1), 1, 0)
+    assert sum(row[1] for row in minutes()) == 2
+
+
+def test_forget_erases_everywhere(store: Store, now: datetime) -> None:
+    store.insert_events(
+        [*course(now, "secret-person", 0, 1), *course(now, "other", 0, 1)], now, "me"
+    )
+    store.fold(now)
+    assert store.forget("secret-person") == 4
+    for view in ("step_events", "attempts", "executions"):
+        assert {r["execution_id"] for r in store.select(f"SELECT execution_id FROM {view}")} == {
+            "other"
+        }
+
+
+def test_retention_takes_whole_closed_executions_and_never_open_ones(
+    store: Store, now: datetime
+) -> None:
+    old = now - timedelta(days=100)
+    store.insert_events(course(old, "closed-long-ago", 0, 1), old, "me")
+    store.insert_events(course(old, "open", 0, 1)[:2], old, "me")
+    store.insert_events(course(now, "recent", 0, 1), now, "me")
+    store.fold(now)
+    keep = Retention(
+        spans_s=DAY_S, events_s=30 * DAY_S, closed_s=90 * DAY_S, statistics_s=400 * DAY_S
+    )
+    store.retain(now, keep)
+    for view in ("executions", "step_events"):
+        rows = store.select(f"SELECT DISTINCT execution_id FROM {view} ORDER BY 1")
+        assert [row["execution_id"] for row in rows] == ["open", "recent"]
+
+
+def test_a_late_event_does_not_undo_what_retention_left(store: Store, now: datetime) -> None:
+    past = now - timedelta(days=40)
+    store.insert_events(course(past, "a", 0, 1), past, "me")
+    store.fold(past)
+    keep = Retention(
+        spans_s=DAY_S, events_s=30 * DAY_S, closed_s=90 * DAY_S, statistics_s=400 * DAY_S
+    )
+    store.retain(now, keep)
+    assert count(store, "step_events") == 0
+    store.insert_events([told(past, 0.5, "step.heartbeat", execution_id="a", step="a")], now, "me")
+    store.fold(now)
+    assert store.select("SELECT status FROM executions") == [{"status": "completed"}]
+    assert store.select("SELECT status FROM attempts") == [{"status": "completed"}]
+
+
+def test_a_fold_cut_short_is_done_after_the_restart(store: Store, now: datetime) -> None:
+    store.insert_events(course(now, "a", 0, 1), now, "me")
+    again = Store(store.engine)
+    assert again.fold(now) == 1
+    assert Store(store.engine).fold(now) == 0
+    assert store.select("SELECT status FROM executions") == [{"status": "completed"}]
