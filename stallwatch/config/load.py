@@ -21,6 +21,7 @@ from stallwatch.config.settings import (
     ReportConfig,
     Settings,
     StoreConfig,
+    TelemetryConfig,
     WebConfig,
 )
 from stallwatch.errors import ConfigError
@@ -41,6 +42,7 @@ class _Environment(BaseSettings):
     detectors: DetectorsConfig | None = None
     alerts: AlertsConfig | None = None
     report: ReportConfig | None = None
+    telemetry: TelemetryConfig | None = None
 
     @classmethod
     def settings_customise_sources(

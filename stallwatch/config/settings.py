@@ -166,8 +166,15 @@ class ReportConfig(Section):
 
     cron: str = "0 8 * * MON"
     timezone: str = "UTC"
-    to: tuple[str, ...] = ()
-    buffer: Annotated[float, Field(ge=0, le=5)] = 0.3
+    buffer: Annotated[float, Field(ge=0.2, le=0.5)] = 0.3
+
+
+class TelemetryConfig(Section):
+    """What Stallwatch says of itself. Metrics are always at /metrics."""
+
+    otlp_endpoint: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
 
 
 class Settings(Section):
@@ -179,6 +186,7 @@ class Settings(Section):
     detectors: DetectorsConfig = DetectorsConfig()
     alerts: AlertsConfig = AlertsConfig()
     report: ReportConfig = ReportConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
     @model_validator(mode="after")
     def _loopback(self) -> Self:

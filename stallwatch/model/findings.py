@@ -54,6 +54,7 @@ class Observation:
 
     `since`: when the trouble began, event time. `suspected` keeps it pending. `point_until` is set for
     point findings: they hold until then although the detector need not say them again.
+    `hidden_by`: the sender without whose data nobody can tell whether it is still so: the finding is unknown.
     `key` sets findings apart that share detector, namespace, engine, workflow and step (an error type, a sender).
     """
 
@@ -72,6 +73,7 @@ class Observation:
     evidence: dict[str, Any] = field(default_factory=dict)
     next_steps: tuple[str, ...] = ()
     suspected: bool = False
+    hidden_by: str = ""
     point_until: datetime | None = None
 
     @property

@@ -1,5 +1,6 @@
 """Erasing: one execution for privacy, and whole executions when their time is over."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,6 +13,8 @@ HOURS_KEPT_S: Final = 35 * 86_400.0
 HOUSEKEEPING: Final = (
     ("touched_execution", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("touched_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
+    ("engine_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
+    ("generic_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
     ("dirty_window", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("sender_beat", "received_at", 8 * 86_400.0),
     ("quarantine", "received_at", 30 * 86_400.0),
@@ -24,14 +27,14 @@ _FORGET: Final = (
     "ALTER TABLE attempt_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE execution_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE span_log DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
-    "ALTER TABLE quarantine DELETE WHERE position(item, {id:String}) > 0",
+    "ALTER TABLE quarantine DELETE WHERE match(item, {word:String})",
     # A finding may be about others too: it stays, the name goes.
     """ALTER TABLE finding_log UPDATE
         executions = arrayFilter(e -> e != {id:String}, executions),
-        title = replaceAll(title, {id:String}, '[forgotten]'),
-        explanation = replaceAll(explanation, {id:String}, '[forgotten]'),
-        evidence = replaceAll(evidence, {id:String}, '[forgotten]')
-    WHERE has(executions, {id:String}) OR position(evidence, {id:String}) > 0""",
+        title = replaceRegexpAll(title, {word:String}, '\\\\1[forgotten]\\\\2'),
+        explanation = replaceRegexpAll(explanation, {word:String}, '\\\\1[forgotten]\\\\2'),
+        evidence = replaceRegexpAll(evidence, {word:String}, '\\\\1[forgotten]\\\\2')
+    WHERE has(executions, {id:String}) OR match(evidence, {word:String})""",
 )
 _BEFORE: Final = "{before:DateTime64(6, 'UTC')}"
 _CLOSED_BEFORE: Final = f"""execution_key IN (
@@ -53,8 +56,10 @@ class Retention:
 def forget(engine: Engine, execution_id: str) -> int:
     """Erase every row that names the execution. Returns how many events it had."""
     found = engine.rows(_TRACES, {"id": execution_id})[0]
+    # o-1 must not be found inside o-10.
+    word = rf"(^|[^\w.-]){re.escape(execution_id)}([^\w.-]|$)"
     for statement in _FORGET:
-        engine.command(statement, {"id": execution_id, "traces": found["traces"]})
+        engine.command(statement, {"id": execution_id, "word": word, "traces": found["traces"]})
     return int(found["n"])
 
 

@@ -6,13 +6,27 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
-SETTINGS: Final[dict[str, Any]] = {
-    "format_schema_source": "string",
-    "format_schema": (files("stallwatch.store") / "otlp.proto").read_text(encoding="utf-8"),
-    "format_schema_message_name": "Envelope",
-    # Tells 0, "" and "not set" apart in attribute values.
-    "input_format_protobuf_oneof_presence": 1,
-}
+_SCHEMA: Final = files("stallwatch.store") / "otlp.proto"
+_MESSAGE: Final = "Envelope"
+
+
+def schema_settings(embedded: bool) -> dict[str, Any]:
+    """The insert settings by which the engine reads envelopes."""
+    settings: dict[str, Any] = {
+        # Tells 0, "" and "not set" apart in attribute values.
+        "input_format_protobuf_oneof_presence": 1,
+    }
+    if embedded:
+        # Given as text, the schema would be cached in a folder of the working directory.
+        return {**settings, "format_schema": f"{_SCHEMA}:{_MESSAGE}"}
+    return {
+        **settings,
+        "format_schema_source": "string",
+        "format_schema": _SCHEMA.read_text(encoding="utf-8"),
+        "format_schema_message_name": _MESSAGE,
+    }
+
+
 _FIXED64, _BYTES, _VARINT = 1, 2, 0
 _RECEIVED_AT = bytes([1 << 3 | _FIXED64])
 _SENDER = bytes([2 << 3 | _BYTES])

@@ -59,6 +59,7 @@ class Store:
         self._trace_conventions = tuple(trace_conventions)
         self._redact_names = redact_names
         self._generic_services = list(generic_services)
+        self._schema = protobuf.schema_settings(embedded=engine.address.path is not None)
         self._write_lock = threading.RLock()
         self._batch = 0
         self._folded: int | None = None
@@ -135,7 +136,7 @@ class Store:
             batch = self.next_batch(max(body.received_at for body in bodies))
             data = b"".join(protobuf.envelope(body, batch) for body in bodies)
             self.engine.insert_raw(
-                "otlp_inbox", data, "Protobuf", {**protobuf.SETTINGS, **_deduplicate(token)}
+                "otlp_inbox", data, "Protobuf", {**self._schema, **_deduplicate(token)}
             )
 
     def note_rejected(

@@ -105,25 +105,31 @@ def test_since_is_inside_the_window_and_until_is_not(store: Store, now: datetime
     assert found.n == 1
 
 
-def test_waits_and_unknown_starts_are_not_the_steps_own_pace(store: Store, now: datetime) -> None:
-    approval = [*attempt(now, 1, 3600, step="approve")]
-    approval.insert(
-        1,
-        event_from_dict(
-            {
-                "event": "step.waiting",
-                "time": (now - timedelta(seconds=3000)).isoformat(),
-                "workflow": "order",
-                "execution_id": "approve-1",
-                "step": "approve",
-                "attempt": 1,
-                "waiting_on": "human",
-            },
-            now,
-        ),
-    )
-    end_only = list(attempt(now, 2, 5, step="ship"))[1:]
-    fill(store, now, [*approval, *end_only])
+@pytest.mark.parametrize("wait", [{"waiting_on": "human"}, {}])
+def test_waits_are_not_the_steps_own_pace(
+    store: Store, now: datetime, wait: dict[str, object]
+) -> None:
+    start, end = attempt(now, 1, 3600, step="approve")
+    waiting = {
+        "event": "step.waiting",
+        "time": (now - timedelta(seconds=3000)).isoformat(),
+        "workflow": "order",
+        "execution_id": "approve-1",
+        "step": "approve",
+        "attempt": 1,
+        **wait,
+    }
+    fill(store, now, [start, event_from_dict(waiting, now), end])
+    assert recommend_timeouts(store, now - DAY, now) == []
+
+
+def test_a_step_declared_as_a_wait_is_one_without_waiting(store: Store, now: datetime) -> None:
+    fill(store, now, list(attempt(now, 1, 3600, waiting_on="callback")))
+    assert recommend_timeouts(store, now - DAY, now) == []
+
+
+def test_an_attempt_whose_start_nobody_saw_has_no_duration(store: Store, now: datetime) -> None:
+    fill(store, now, list(attempt(now, 2, 5))[1:])
     assert recommend_timeouts(store, now - DAY, now) == []
 
 

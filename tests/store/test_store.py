@@ -204,7 +204,8 @@ def test_retention_takes_whole_closed_executions_and_never_open_ones(
 
 def test_a_late_event_does_not_undo_what_retention_left(store: Store, now: datetime) -> None:
     past = now - timedelta(days=40)
-    store.insert_events(course(past, "a", 0, 1), past, "me")
+    other = told(past, 0.2, "step.started", execution_id="a", step="b")
+    store.insert_events([*course(past, "a", 0, 1), other], past, "me")
     store.fold(past)
     keep = Retention(
         spans_s=DAY_S, events_s=30 * DAY_S, closed_s=90 * DAY_S, statistics_s=400 * DAY_S
@@ -214,7 +215,10 @@ def test_a_late_event_does_not_undo_what_retention_left(store: Store, now: datet
     store.insert_events([told(past, 0.5, "step.heartbeat", execution_id="a", step="a")], now, "me")
     store.fold(now)
     assert store.select("SELECT status FROM executions") == [{"status": "completed"}]
-    assert store.select("SELECT status FROM attempts") == [{"status": "completed"}]
+    assert store.select("SELECT step, status FROM attempts ORDER BY step") == [
+        {"step": "a", "status": "completed"},
+        {"step": "b", "status": "cancelled"},
+    ]
 
 
 def test_a_fold_cut_short_is_done_after_the_restart(store: Store, now: datetime) -> None:

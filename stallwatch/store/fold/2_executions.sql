@@ -2,7 +2,7 @@
 -- 1. gather per run who, when and how it ended;
 -- 2. judge: a start after the end opens it again (a redrive), if it is not the only start, and so does a resumption.
 INSERT INTO fold_execution
-SELECT * EXCEPT (reopened, suspended, wakings)
+SELECT * EXCEPT (reopened, suspended, followed_at, wakings)
 FROM
 (
     WITH gathered AS
@@ -49,22 +49,25 @@ FROM
         execution_key, namespace, engine, workflow, workflow_version, execution_id, run AS run_id, parent_execution_id,
         multiIf(
             closed_at IS NOT NULL AND NOT reopened, closing_kind,
+            followed_at IS NOT NULL, 'continued',
             suspended, 'suspended',
             'running') AS status,
         started_at,
-        if(closed_at IS NULL OR reopened, NULL, closed_at) AS ended_at,
+        if(closed_at IS NULL OR reopened, followed_at, closed_at) AS ended_at,
         if(suspended, suspensions[-1], NULL) AS suspended_at,
         -- Each suspension lasted until the next resumption or the end; the one still open is not counted here.
         arraySum(s -> ifNull(dateDiff('microsecond', s, arrayFirstOrNull(r -> r > s, wakings)) / 1e6, 0), suspensions) AS suspended_s,
         last_progress_at, last_step, timeout_s, error_type, error_message, trace_id,
         sequence_max, sequences, sequence_received_at, sequence_min >= 0 AS all_sequenced,
-        last_received_at, ended_received_at,
+        last_received_at, ifNull(ended_received_at, if(followed_at IS NULL, NULL, last_received_at)) AS ended_received_at,
         multiIf(has(roads, 'history'), 'history', has(roads, 'event'), 'event', 'span') AS road,
         sender, historical,
         -- The events of the whole execution: an event that moves between runs must not make a version fall.
         sum(events_seen) OVER (PARTITION BY execution_key) AS version,
         (closed_at IS NOT NULL) AND ((starts > 1 AND started_last > closed_at) OR (notEmpty(resumptions) AND resumptions[-1] > closed_at)) AS reopened,
         notEmpty(suspensions) AND (empty(resumptions) OR suspensions[-1] > resumptions[-1]) AND (closed_at IS NULL OR suspensions[-1] > closed_at) AS suspended,
+        -- Temporal has one open run per workflow id: where the next one began, this one had ended, though its spans never say so.
+        if(engine = 'temporal', minOrNull(started_at) OVER (PARTITION BY execution_key ORDER BY started_at, run ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), NULL) AS followed_at,
         arraySort(arrayConcat(resumptions, if(closed_at IS NULL, [], [assumeNotNull(closed_at)]))) AS wakings
     FROM gathered
 )

@@ -8,8 +8,11 @@ WITH
     placed AS
     (
         SELECT
-            e.execution_key AS execution_key, e.run AS run, step, branch, event_id, kind, attempt,
-            e.step_run_id AS said_step_run_id,
+            e.execution_key AS execution_key, e.run AS run, step, branch, event_id, kind, e.attempt AS said_attempt,
+            e.step_run_id AS said_step_run_id, span_id,
+            -- Temporal never runs an attempt twice: every span of a call is an attempt, though a timed-out one may still be
+            -- at work while the next one is, and reports its end after the other's start.
+            e.engine = 'temporal' AND e.road = 'span' AND e.step_run_id != '' AND e.attempt = 0 AND kind != 'scheduled' AS is_attempt_span,
             kind IN ('scheduled', 'started', 'waiting') AS opens,
             kind IN ('completed', 'cancelled', 'skipped') AS finishes,
             kind IN ('failed', 'timed_out', 'retrying') AS fails,
@@ -21,7 +24,9 @@ WITH
     ),
     positioned AS
     (
-        SELECT *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends
+        SELECT
+            *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends,
+            row_number() OVER (PARTITION BY execution_key, run, step, branch, said_step_run_id, is_attempt_span AND kind = 'started' ORDER BY position, event_id) AS start_number
         FROM placed
         WINDOW together AS (PARTITION BY execution_key, run, step, branch, position)
     ),
@@ -29,6 +34,7 @@ WITH
     (
         SELECT
             *,
+            if(is_attempt_span, maxIf(start_number, kind = 'started') OVER (PARTITION BY execution_key, run, step, branch, said_step_run_id, span_id), said_attempt) AS attempt,
             -- Whether an attempt was open just before this position: then its end comes first among equals. Where the
             -- position before it had a start and an end as well, starts are counted against ends.
             max((position, any_opens, any_ends)) OVER before AS last_position,

@@ -1,7 +1,9 @@
--- Runs that the fold had and no longer sees (their events turned out to belong to another run).
+-- Runs that the fold had and no longer sees (their events belong to another run after all, or their trace is an engine's).
 INSERT INTO execution_fold (execution_key, run_id, version, is_deleted)
-SELECT execution_key, run_id, seen.version, 1
+SELECT execution_key, run_id, greatest(old.version, seen.version), 1
 FROM execution_fold AS old FINAL
-INNER JOIN (SELECT execution_key, max(version) AS version FROM fold_execution GROUP BY execution_key) AS seen ON old.execution_key = seen.execution_key
+LEFT JOIN (SELECT execution_key, max(version) AS version FROM fold_execution GROUP BY execution_key) AS seen ON old.execution_key = seen.execution_key
 WHERE old.execution_key IN (SELECT execution_key FROM fold_touched)
+    -- A fold that saw fewer events (retention took some) must not take away what the fuller one left.
+    AND (seen.version = 0 OR seen.version >= old.version)
     AND (execution_key, run_id) NOT IN (SELECT execution_key, run_id FROM fold_execution)

@@ -5,6 +5,6 @@ CREATE TABLE engine_trace
     trace_id FixedString(16)
 )
 ENGINE = ReplacingMergeTree
+PARTITION BY toMonday(fromUnixTimestamp64Micro(toInt64(batch)))
 ORDER BY (trace_id, batch)
-TTL toDateTime(fromUnixTimestamp64Micro(toInt64(batch))) + INTERVAL 8 DAY
 SETTINGS non_replicated_deduplication_window = 1000

@@ -6,6 +6,6 @@ CREATE TABLE generic_trace
     execution_key UInt64
 )
 ENGINE = ReplacingMergeTree
+PARTITION BY toMonday(fromUnixTimestamp64Micro(toInt64(batch)))
 ORDER BY (trace_id, execution_key)
-TTL toDateTime(fromUnixTimestamp64Micro(toInt64(batch))) + INTERVAL 8 DAY
 SETTINGS non_replicated_deduplication_window = 1000

@@ -1,0 +1,1 @@
+"""The collector: takes spans and step events from senders and files, and has them committed in batches."""

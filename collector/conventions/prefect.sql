@@ -1,0 +1,51 @@
+-- Prefect 3: one span per flow run and task run, at its end; the changes of its state are span events. A task's span does not
+-- name its flow run, but shares its trace: the trace is the execution, and a flow run inside another is a step of it.
+CREATE MATERIALIZED VIEW convention_prefect TO step_event_log AS
+SELECT
+    received_at, sender, 'span' AS road, batch, historical, namespace, 'prefect' AS engine,
+    stallwatch_said(attributes, 'workflow', if(said.event LIKE 'workflow.%', toString(name), '')) AS workflow,
+    stallwatch_said(attributes, 'execution_id', trace_id) AS execution_id,
+    attributes['stallwatch.run_id'] AS run_id,
+    said.event AS event,
+    said.time AS time,
+    if(event LIKE 'step.%', stallwatch_said(attributes, 'step', toString(name)), '') AS step,
+    if(event LIKE 'step.%', stallwatch_said(attributes, 'step_run_id', attributes['prefect.run.id']), '') AS step_run_id,
+    if(event LIKE 'step.%', said.attempt, 0) AS attempt,
+    concat('prefect:', trace_id, span_id, ':', if(said.ends, 'ended', concat(event, toString(said.attempt), toString(toUnixTimestamp64Micro(said.time))))) AS event_id,
+    toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)) AS sequence,
+    attributes['stallwatch.queue'] AS queue,
+    attributes['stallwatch.downstream'] AS downstream,
+    attributes['stallwatch.idempotency_key'] AS idempotency_key,
+    attributes['stallwatch.waiting_on'] AS waiting_on,
+    toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
+    if(event LIKE '%.failed', stallwatch_exception(events, 'exception.type'), '') AS error_type,
+    if(event LIKE '%.failed', if(stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message), '') AS error_message,
+    trace_id, span_id
+FROM
+(
+    SELECT
+        *,
+        arraySort(e -> e.at, events) AS states,
+        arrayFilter(e -> e.attributes['prefect.state.name'] = 'AwaitingRetry', states) AS failures,
+        arrayFilter(e -> e.attributes['prefect.state.name'] = 'Retrying', states) AS retries,
+        multiIf(
+            arrayExists(e -> e.attributes['prefect.state.type'] = 'CANCELLED', states), 'cancelled',
+            status = 'error' OR arrayExists(e -> e.attributes['prefect.state.type'] = 'CRASHED', states), 'failed',
+            'completed') AS outcome,
+        CAST(arrayJoin(if(
+            attributes['prefect.run.type'] = 'flow' AND parent_span_id = '',
+            arrayConcat(
+                [('workflow.started', start_at, 0, false)],
+                arrayMap(e -> ('workflow.suspended', e.at, 0, false), arrayFilter(e -> e.attributes['prefect.state.type'] = 'PAUSED', states)),
+                arrayMap(e -> ('workflow.resumed', e.at, 0, false), arrayFilter(e -> e.attributes['prefect.state.name'] = 'Resuming', states)),
+                [(concat('workflow.', outcome), end_at, 0, true)]),
+            arrayConcat(
+                [('step.started', start_at, 1, false)],
+                arrayMap((e, i) -> ('step.retrying', e.at, i, false), failures, arrayEnumerate(failures)),
+                arrayMap((e, i) -> ('step.started', e.at, i + 1, false), retries, arrayEnumerate(retries)),
+                [(concat('step.', outcome), end_at, length(retries) + 1, true)]))),
+            'Tuple(event String, time DateTime64(6, \'UTC\'), attempt UInt32, ends Bool)') AS said
+    FROM claimed_span_flow
+    WHERE claimed_by = 'prefect' AND NOT stallwatch_is_pending(attributes)
+        AND attributes['prefect.run.type'] IN ('flow', 'task')
+)

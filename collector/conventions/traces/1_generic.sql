@@ -1,0 +1,68 @@
+-- Plain traces as executions, where the root says so (`stallwatch.workflow`) or its service is one of those configured: the root
+-- is the execution, everything below it a step, its parent's span id beside it. Nothing is made of a trace before its root has
+-- come, nor ever of one that holds an engine's span. Spans that name their step themselves have their own convention.
+-- Logfire's pending span stands in for the real one, whose id is its parent id, until that one ends.
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event, time, step, step_run_id, attempt, event_id,
+    sequence, queue, downstream, idempotency_key, waiting_on, timeout_s, error_type, error_message, trace_id, span_id, attributes)
+WITH
+    touched AS
+    (
+        SELECT trace_id FROM touched_trace
+        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}
+            AND trace_id NOT IN (SELECT trace_id FROM engine_trace WHERE trace_id IN (SELECT trace_id FROM touched_trace WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}))
+    ),
+    node AS
+    (
+        SELECT
+            *,
+            stallwatch_is_pending(attributes) AS is_pending,
+            if(is_pending, parent_span_id, span_id) AS node_id,
+            if(is_pending, toFixedString(unhex(leftPad(attributes['logfire.pending_parent_id'], 16, '0')), 8), parent_span_id) AS parent_id,
+            replaceRegexpOne(toString(name), '^(.*) \\(pending\\)$', if(is_pending, '\\1', '\\0')) AS node_name,
+            parent_id = toFixedString('', 8) AS is_root
+        FROM span_log FINAL
+        WHERE trace_id IN (SELECT trace_id FROM touched)
+    ),
+    root AS
+    (
+        SELECT
+            trace_id,
+            argMin(
+                (node_id, namespace, stallwatch_said(attributes, 'engine', 'opentelemetry'), stallwatch_said(attributes, 'workflow', node_name),
+                stallwatch_said(attributes, 'execution_id', lower(hex(trace_id))), attributes['stallwatch.run_id'], received_at),
+                (start_at, node_id, is_pending)) AS it
+        FROM node
+        WHERE is_root AND (attributes['stallwatch.workflow'] != '' OR arrayExists(
+            glob -> service LIKE replaceAll(replaceAll(replaceRegexpAll(glob, '[\\\\%_]', '\\\\\\0'), '*', '%'), '?', '_'),
+            {generic_services:Array(String)}))
+        GROUP BY trace_id
+    )
+SELECT
+    greatest(node.received_at, it.7), sender, 'span', {batch:UInt64}, historical, it.2, it.3, it.4, it.5, it.6,
+    said.1, said.2,
+    if(is_execution, '', stallwatch_said(attributes, 'step', node_name)),
+    if(is_execution, '', stallwatch_said(attributes, 'step_run_id', lower(hex(node_id)))),
+    toUInt32OrZero(attributes['stallwatch.attempt']),
+    concat('generic:', lower(hex(node.trace_id)), lower(hex(node_id)), ':', if(said.3, 'ended', 'started')),
+    toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)),
+    attributes['stallwatch.queue'], attributes['stallwatch.downstream'], attributes['stallwatch.idempotency_key'], attributes['stallwatch.waiting_on'],
+    toFloat64OrNull(attributes['stallwatch.timeout_s']),
+    if(said.3 AND status = 'error', stallwatch_exception(events, 'exception.type'), ''),
+    multiIf(NOT said.3 OR status != 'error', '', stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message),
+    lower(hex(node.trace_id)), lower(hex(node_id)),
+    if(is_execution OR is_root, map(), map('parent_span_id', lower(hex(parent_id))))
+FROM
+(
+    SELECT
+        *,
+        node_id = it.1 AS is_execution,
+        if(is_execution, 'workflow.', 'step.') AS level,
+        arrayJoin(if(
+            is_pending,
+            [(concat(level, 'started'), start_at, false)],
+            [(concat(level, 'started'), start_at, false), (concat(level, if(status = 'error', 'failed', 'completed')), start_at + toIntervalNanosecond(toInt64(round(duration_s * 1e9))), true)])) AS said
+    FROM node
+    INNER JOIN root ON node.trace_id = root.trace_id
+    WHERE node_id = it.1 OR NOT stallwatch_is_marked(attributes)
+) AS node

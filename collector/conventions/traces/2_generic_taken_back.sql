@@ -1,0 +1,13 @@
+-- An engine's span came to a trace that was taken for a plain one: its generic events are taken back, by writing each again as a
+-- replay (which the fold leaves out), received just before, so that it is the one that stays.
+INSERT INTO step_event_log
+SELECT e.* REPLACE (true AS is_replay, e.received_at - INTERVAL 1 MICROSECOND AS received_at, {batch:UInt64} AS batch)
+FROM step_event_log AS e FINAL
+WHERE e.execution_key IN
+    (
+        SELECT execution_key FROM generic_trace
+        WHERE trace_id IN (SELECT trace_id FROM engine_trace WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})
+    )
+    AND toFixedString(unhex(e.trace_id), 16) IN (SELECT trace_id FROM engine_trace WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})
+    AND startsWith(e.event_id, 'generic:')
+    AND NOT e.is_replay

@@ -1,0 +1,211 @@
+"""`import otlp` and `import events`: files to the store, as history that never pages."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from collector.documents import Document, Source
+from collector.events import read_event
+from collector.json_text import decode_any
+from collector.otlp import TRACES
+from stallwatch.errors import InputError, Permanent
+from stallwatch.model.events import StepEvent
+
+CHUNK_EVENTS: Final = 500
+CHUNK_BYTES: Final = 1024 * 1024
+_UNDER_WAY_MAX: Final = 16
+"""Chunks submitted and not yet committed."""
+
+
+class Target(Protocol):
+    """Where an import goes: the batcher of this process, or a running service over HTTP.
+
+    The futures fail with Permanent for what will never be stored and with Transient for what may be later.
+    """
+
+    def submit_otlp(self, request: bytes, spans: int) -> Future[None]: ...
+
+    def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the import of one file is. `errors` are the new ones: "path, line 3: reason"."""
+
+    path: str
+    bytes_done: int
+    bytes_total: int
+    accepted: int
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    future: Future[None]
+    count: int
+    on_refusal: Callable[[Permanent], "_Refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What of a refused chunk was stored after all, and the rest's errors."""
+
+    accepted: int
+    errors: list[str]
+
+
+class _Import:
+    """The chunks of one file on their way."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._under_way: deque[_UnderWay] = deque()
+        self._accepted = 0
+        self._errors: list[str] = []
+
+    def problem(self, place: str, reason: object) -> None:
+        self._errors.append(self.told(place, reason))
+
+    def told(self, place: str, reason: object) -> str:
+        return f"{self.source.path}, {place}: {reason}"
+
+    def sent(
+        self, future: Future[None], count: int, on_refusal: Callable[[Permanent], _Refused]
+    ) -> None:
+        """Remember a chunk; waits when too many are under way."""
+        self._under_way.append(_UnderWay(future, count, on_refusal))
+        if len(self._under_way) >= _UNDER_WAY_MAX:
+            self._settle_one()
+
+    def settle(self) -> None:
+        """Wait for all chunks; raises Transient if one could not be committed."""
+        while self._under_way:
+            self._settle_one()
+
+    def progress(self) -> Progress:
+        errors, self._errors = tuple(self._errors), []
+        source = self.source
+        return Progress(source.path, source.bytes_done, source.bytes_total, self._accepted, errors)
+
+    def _settle_one(self) -> None:
+        chunk = self._under_way.popleft()
+        try:
+            chunk.future.result()
+        except Permanent as error:
+            refused = chunk.on_refusal(error)
+            self._errors.extend(refused.errors)
+            self._accepted += refused.accepted
+        else:
+            self._accepted += chunk.count
+
+
+def import_otlp(paths: Sequence[str], target: Target) -> Iterator[Progress]:
+    """Import files of OTLP traces: protobuf, JSON or JSON lines, plain or gzip; `-` is standard input.
+
+    A bad document is named and the rest goes on; logs and metrics are passed over. Raises InputError for a file
+    that cannot be opened and Transient when the store is away: importing the same file again adds the rest.
+    """
+    for path in paths:
+        source = Source(path)
+        run = _Import(source)
+        try:
+            for document in source.otlp_documents():
+                _send_otlp(document, run, target)
+                yield run.progress()
+            run.settle()
+            yield run.progress()
+        finally:
+            source.close()
+
+
+def _send_otlp(document: Document, run: _Import, target: Target) -> None:
+    place = document.place
+    if document.problem:
+        run.problem(place, document.problem)
+        return
+    is_json = document.data[:1] == b"{"
+    try:
+        checked = TRACES.check(document.data, is_json)
+    except InputError as error:
+        run.problem(place, error)
+        return
+    if checked.count:
+        run.sent(
+            target.submit_otlp(checked.request, checked.count),
+            checked.count,
+            lambda error: _Refused(0, [run.told(place, error)]),
+        )
+    elif is_json and not any(
+        name in document.data for name in (b"resourceSpans", b"resourceLogs", b"resourceMetrics")
+    ):
+        run.problem(place, "has no resourceSpans")
+
+
+def import_events(
+    paths: Sequence[str], target: Target, now: datetime, namespace: str = "default"
+) -> Iterator[Progress]:
+    """Import files of step events or CloudEvents: a JSON value, an array, or a line each; else like `import_otlp`."""
+    for path in paths:
+        source = Source(path)
+        run = _Import(source)
+        chunk = _Chunk()
+        try:
+            for document in source.json_documents():
+                try:
+                    event = _event(document, now, namespace)
+                except InputError as error:
+                    run.problem(document.place, error)
+                    continue
+                if event is not None:
+                    chunk.add(document, event)
+                if chunk.is_full:
+                    chunk.send(run, target)
+                    chunk = _Chunk()
+                    yield run.progress()
+            chunk.send(run, target)
+            run.settle()
+            yield run.progress()
+        finally:
+            source.close()
+
+
+def _event(document: Document, now: datetime, namespace: str) -> StepEvent | None:
+    if document.problem:
+        raise InputError(document.problem)
+    return read_event(decode_any(document.data), now, namespace)
+
+
+class _Chunk:
+    """Events of one file that are submitted together."""
+
+    def __init__(self) -> None:
+        self._places: list[str] = []
+        self._events: list[StepEvent] = []
+        self._size_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._events) >= CHUNK_EVENTS or self._size_bytes >= CHUNK_BYTES
+
+    def add(self, document: Document, event: StepEvent) -> None:
+        self._places.append(document.place)
+        self._events.append(event)
+        self._size_bytes += len(document.data)
+
+    def send(self, run: _Import, target: Target) -> None:
+        if self._events:
+            future = target.submit_events(self._events, self._size_bytes)
+            run.sent(future, len(self._events), lambda error: self._one_by_one(run, target))
+
+    def _one_by_one(self, run: _Import, target: Target) -> _Refused:
+        """The chunk was refused as a whole: find out which of its events are to blame."""
+        refused = []
+        for place, event in zip(self._places, self._events, strict=True):
+            try:
+                target.submit_events([event], self._size_bytes // len(self._events)).result()
+            except Permanent as error:
+                refused.append(run.told(place, error))
+        return _Refused(len(self._events) - len(refused), refused)

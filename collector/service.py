@@ -1,0 +1,84 @@
+"""The collector as one object: the batcher and the ways in."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from collector.batcher import Batcher, Sink
+from collector.grpc_server import GrpcServer
+from collector.http import build_app
+from collector.importing import Progress, import_events, import_otlp
+from collector.meters import Meters
+from stallwatch.clock import Clock
+from stallwatch.config.settings import CollectorConfig
+from stallwatch.model.events import StepEvent
+from stallwatch.store import Body, EventRow
+
+IMPORT_SENDER: Final = "import"
+GRACE_S: Final = 5.0
+_ROOM_WAIT_S: Final = 60.0
+
+
+class Collector:
+    """Takes OTLP and step events over HTTP and gRPC and from files; commits them in batches.
+
+    `on_commit` is called from the committing thread after each batch: it must be quick and must not raise.
+    """
+
+    def __init__(
+        self,
+        config: CollectorConfig,
+        store: Sink,
+        clock: Clock,
+        registry: CollectorRegistry,
+        on_commit: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self.batcher = Batcher(
+            store, clock, Meters(registry), config.batch_ms, config.max_pending_bytes, on_commit
+        )
+        self.http_app: Starlette = build_app(self.batcher, clock, config)
+        """To be served on `config.otlp_http`, with `proxy_headers` off: who is local decides what is history."""
+        self._grpc: GrpcServer | None = None
+
+    def start_grpc(self, address: str | None = None) -> int:
+        """Serve OTLP/gRPC on `address` (`config.otlp_grpc`); returns the port. Raises InputError if it is taken."""
+        self._grpc = GrpcServer(self.batcher, self._clock, self._config)
+        return self._grpc.start(address or self._config.otlp_grpc)
+
+    def import_otlp(self, paths: Sequence[str]) -> Iterator[Progress]:
+        """See `collector.importing.import_otlp`."""
+        return import_otlp(paths, _Direct(self.batcher, self._clock))
+
+    def import_events(self, paths: Sequence[str], namespace: str = "default") -> Iterator[Progress]:
+        """See `collector.importing.import_events`."""
+        return import_events(
+            paths, _Direct(self.batcher, self._clock), self._clock.now(), namespace
+        )
+
+    def close(self) -> None:
+        """Stop taking calls, commit what was accepted, and return. Stop the HTTP server before."""
+        if self._grpc is not None:
+            self._grpc.stop(GRACE_S)
+        self.batcher.close()
+
+
+class _Direct:
+    """An import into this process's batcher."""
+
+    def __init__(self, batcher: Batcher, clock: Clock) -> None:
+        self._batcher = batcher
+        self._clock = clock
+
+    def submit_otlp(self, request: bytes, spans: int) -> Future[None]:
+        body = Body(request, self._clock.now(), IMPORT_SENDER, historical=True)
+        return self._batcher.submit_otlp(body, spans, _ROOM_WAIT_S)
+
+    def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]:
+        now = self._clock.now()
+        rows = [EventRow(event, now, IMPORT_SENDER, historical=True) for event in events]
+        return self._batcher.submit_events(rows, size_bytes, _ROOM_WAIT_S)

@@ -1,0 +1,1 @@
+"""Dashboards: what people look at: Grafana, the web pages, the weekly report."""

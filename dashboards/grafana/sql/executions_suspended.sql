@@ -1,0 +1,2 @@
+SELECT count() AS suspended FROM executions WHERE status = 'suspended' AND $__conditionalAll(namespace IN (${namespace:singlequote}), $namespace) AND $__conditionalAll(engine IN (${engine:singlequote}), $engine)
+    AND $__conditionalAll(workflow IN (${workflow:singlequote}), $workflow)

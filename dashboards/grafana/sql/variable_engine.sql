@@ -1,0 +1,1 @@
+SELECT DISTINCT engine FROM executions ORDER BY engine

@@ -1,0 +1,11 @@
+SELECT
+    a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.step AS step, count() AS open,
+    min(coalesce(a.started_at, a.scheduled_at, a.waiting_at, a.first_received_at)) AS oldest_open_at
+FROM attempt_fold AS a FINAL
+WHERE a.ended_at IS NULL AND a.is_last_attempt
+    AND ({namespace:String} = '' OR a.namespace = {namespace:String})
+    AND ({engine:String} = '' OR a.engine = {engine:String})
+    AND ({workflow:String} = '' OR a.workflow = {workflow:String})
+    AND ({step:String} = '' OR a.step = {step:String})
+GROUP BY namespace, engine, workflow, step
+LIMIT 100000

@@ -1,0 +1,159 @@
+"""The pages: rendered here, escaped by the template engine, readable without scripts."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from dashboards import reading
+from dashboards.web.asked import filters_of
+from dashboards.web.sparkline import sparkline
+from dashboards.web.timeline import timeline
+from stallwatch.clock import Clock
+from stallwatch.model.durations import format_duration
+from stallwatch.model.findings import Finding, Severity, Status
+from stallwatch.store import Store
+from stallwatch.store.state import State
+
+PERIODS: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0, "7d": 604800.0, "30d": 2592000.0}
+PERIOD_DEFAULT: Final = "24h"
+SENDER_SILENT_S: Final = 300.0
+"""A sender not heard for so long is shown as quiet; whether that is trouble, telemetry_silence judges."""
+IDS_SHOWN_MAX: Final = 8
+_SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+
+
+class Pages:
+    """Every page over one store."""
+
+    def __init__(self, store: Store, state: State | None, clock: Clock) -> None:
+        self._store = store
+        self._state = state
+        self._clock = clock
+        self._templates = Environment(
+            loader=PackageLoader("dashboards.web"), autoescape=True, undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        self._templates.filters.update(
+            duration=lambda s: "–" if s is None else format_duration(s),
+            clock_time=_clock_time,
+            execution_url=execution_url,
+            words=lambda text: str(text).replace("_", " "),
+        )
+
+    def routes(self) -> list[Route]:
+        """The routes of the pages."""
+        return [
+            Route("/", self.home),
+            Route("/steps", self.steps),
+            Route("/executions", self.executions),
+            Route("/executions/{execution_id:path}", self.execution),
+        ]
+
+    def home(self, request: Request) -> Response:
+        """What is stuck now."""
+        now = self._clock.now()
+        found = reading.findings(self._state or self._store, reading.Filters())
+        firing = sorted(
+            (one for one in found if one.status is Status.FIRING),
+            key=lambda one: (_SEVERITIES.index(one.severity), one.first_seen),
+        )
+        senders = reading.ingest_health(self._store)
+        for sender in senders:
+            age_s = (now - sender["last_received_at"]).total_seconds()
+            sender.update(age_s=max(0.0, age_s), quiet=age_s > SENDER_SILENT_S)
+        return self._page(
+            "home.html",
+            now,
+            firing=[_card(one, now) for one in firing],
+            pending=[_card(one, now) for one in found if one.status is Status.PENDING],
+            unknown=[_card(one, now) for one in found if one.status is Status.UNKNOWN],
+            counts=reading.counts(self._store, now - timedelta(hours=24)),
+            senders=senders,
+        )
+
+    def steps(self, request: Request) -> Response:
+        """Every step with its percentiles."""
+        now = self._clock.now()
+        period = request.query_params.get("period", PERIOD_DEFAULT)
+        if period not in PERIODS:
+            raise HTTPException(400, f"period: must be one of {', '.join(PERIODS)}")
+        allowed = ("period", "namespace", "engine", "workflow", "step")
+        filters = filters_of(request.query_params, now, allowed, since_s=PERIODS[period])
+        rows = reading.steps(self._store, filters, now)
+        series = reading.p95_series(self._store, filters, now)
+        for row in rows:
+            row["curve"] = sparkline(series.get(reading.step_key(row), []), filters.since, now)
+            oldest = row["oldest_open_at"]
+            row["oldest_s"] = (now - oldest).total_seconds() if oldest else None
+        return self._page(
+            "steps.html", now, rows=rows, periods=list(PERIODS), period=period, filters=filters
+        )
+
+    def executions(self, request: Request) -> Response:
+        """The latest executions."""
+        now = self._clock.now()
+        allowed = ("namespace", "engine", "workflow", "step", "status", "since", "until", "limit")
+        filters = filters_of(request.query_params, now, allowed)
+        rows = reading.executions(self._store, filters)
+        for row in rows:
+            row["age_s"] = row["duration_s"]
+            if row["ended_at"] is None:
+                row["age_s"] = max(0.0, (now - row["started_at"]).total_seconds())
+        return self._page(
+            "executions.html", now, rows=rows, filters=filters,
+            statuses=reading.EXECUTION_STATUSES, since=request.query_params.get("since", ""),
+        )  # fmt: skip
+
+    def execution(self, request: Request) -> Response:
+        """One execution: its attempts as a picture, its events as a table."""
+        now = self._clock.now()
+        asked = request.query_params
+        execution_id = request.path_params["execution_id"]
+        places = (asked.get(name, "") for name in ("run", "namespace", "engine"))
+        runs = reading.execution(self._store, execution_id, *places)
+        if not runs:
+            raise HTTPException(404, f"there is no execution {execution_id}")
+        for run in runs:
+            run["picture"] = timeline(run, now)
+            run["age_s"] = ((run["ended_at"] or now) - run["started_at"]).total_seconds()
+        found = reading.findings(self._state or self._store, reading.Filters())
+        about = [_card(one, now) for one in found if execution_id in one.executions]
+        return self._page("execution.html", now, runs=runs, execution_id=execution_id, about=about)
+
+    def error(self, status: int, message: str) -> str:
+        """The page that says what went wrong."""
+        template = self._templates.get_template("error.html")
+        return template.render(status=status, message=message, now=self._clock.now())
+
+    def _page(self, name: str, now: datetime, **values: Any) -> Response:
+        return HTMLResponse(self._templates.get_template(name).render(now=now, **values))
+
+
+def execution_url(execution_id: str, row: dict[str, Any] | None = None) -> str:
+    """The page of an execution; with its row, of exactly that run."""
+    url = f"/executions/{quote(execution_id, safe='')}"
+    if row is None:
+        return url
+    wanted = {"run": row["run_id"], "namespace": row["namespace"], "engine": row["engine"]}
+    return f"{url}?{urlencode({name: value for name, value in wanted.items() if value})}"
+
+
+def _card(finding: Finding, now: datetime) -> dict[str, Any]:
+    place = [finding.namespace, finding.engine, finding.workflow, finding.step]
+    return {
+        "finding": finding,
+        "place": " › ".join(part for part in place if part),
+        "age_s": max(0.0, (now - finding.first_seen).total_seconds()),
+        "shown": finding.executions[:IDS_SHOWN_MAX],
+        "more": finding.count - len(finding.executions[:IDS_SHOWN_MAX]),
+    }
+
+
+def _clock_time(when: datetime | None) -> str:
+    return "–" if when is None else when.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

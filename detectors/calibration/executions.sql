@@ -1,0 +1,16 @@
+-- How long completed executions took in the last days, without what they waited or were suspended.
+SELECT
+    x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow,
+    count() AS n,
+    groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s)) AS durations_s,
+    maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical) AS longest_live_s,
+    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', x.ended_at, x.ended_received_at) / 1e6, NOT x.historical)) AS late,
+    if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
+    min(x.ended_at) AS first_at,
+    max(x.ended_at) AS last_at
+FROM execution_fold AS x FINAL
+WHERE x.status = 'completed'
+    AND x.workflow != ''
+    AND x.ended_at > {from:DateTime64(6, 'UTC')}
+    AND x.ended_at <= {until:DateTime64(6, 'UTC')}
+GROUP BY namespace, engine, workflow

@@ -1,0 +1,39 @@
+-- How long closed executions stood still after each of their steps (empty: after their start), with nothing open, and how long
+-- they went on after it. Beginnings and ends of attempts in order, the execution's own start and end around them.
+SELECT
+    namespace, engine, workflow, after_step AS step,
+    count() AS n,
+    groupArraySample({sample:UInt32}, 1)(gap_s) AS durations_s,
+    maxIf(gap_s, NOT historical) AS longest_live_s,
+    quantile(0.5)(rest_s) AS rest_s,
+    toFloat64(0) AS lateness_s,
+    min(begin_at) AS first_at,
+    max(begin_at) AS last_at
+FROM
+(
+    SELECT
+        namespace, engine, workflow, historical, begin_at,
+        max(end_at) OVER earlier AS busy_until,
+        argMax(step, end_at) OVER earlier AS after_step,
+        dateDiff('microsecond', busy_until, begin_at) / 1e6 AS gap_s,
+        dateDiff('microsecond', busy_until, max(end_at) OVER (PARTITION BY execution_key, run_id)) / 1e6 AS rest_s,
+        row_number() OVER (PARTITION BY execution_key, run_id ORDER BY begin_at, is_end, end_at) AS place
+    FROM
+    (
+        SELECT execution_key, run_id, namespace, engine, workflow, step, historical, ifNull(ifNull(scheduled_at, started_at), assumeNotNull(waiting_at)) AS begin_at, assumeNotNull(ended_at) AS end_at, 0 AS is_end
+        FROM attempt_fold FINAL
+        WHERE ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
+            AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')})
+        UNION ALL
+        SELECT execution_key, run_id, namespace, engine, workflow, '' AS step, historical, started_at AS begin_at, started_at AS end_at, -1 AS is_end
+        FROM execution_fold FINAL
+        WHERE status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
+        UNION ALL
+        SELECT execution_key, run_id, namespace, engine, workflow, '' AS step, historical, assumeNotNull(ended_at) AS begin_at, assumeNotNull(ended_at) AS end_at, 1 AS is_end
+        FROM execution_fold FINAL
+        WHERE status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
+    )
+    WINDOW earlier AS (PARTITION BY execution_key, run_id ORDER BY begin_at, is_end, end_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+)
+WHERE place > 1 AND gap_s >= 0
+GROUP BY namespace, engine, workflow, step

@@ -1,0 +1,107 @@
+"""What a detector is: one `.sql` that selects and one `.py` of the same name that judges."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from detectors.calibration import Calibration
+from stallwatch.config import DetectorsConfig
+from stallwatch.model.findings import Observation, Severity
+from stallwatch.model.ticks import Tick
+
+Row = Mapping[str, Any]
+"""One row of a detector's statement, by column name; times are aware UTC."""
+ExecutionKey = tuple[str, str, str]
+"""namespace, engine, execution id"""
+Place = tuple[str, str, str, str]
+"""namespace, engine, workflow, step"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a detector knows beside its rows.
+
+    `explained`: executions whose trouble a deeper finding tells already. `silent_senders`: whose
+    data has stopped, so that what they last said may be long over.
+    """
+
+    config: DetectorsConfig
+    calibration: Calibration
+    explained: frozenset[ExecutionKey] = frozenset()
+    silent_senders: frozenset[str] = frozenset()
+
+    def enabled(self, place: Place) -> bool:
+        """Whether a policy leaves this place to be judged."""
+        return self.config.policy_for("enabled", *place) is not False
+
+    def severity(self, place: Place, default: Severity) -> Severity:
+        """The severity that a policy sets for this place, else `default`."""
+        said = self.config.policy_for("severity", *place)
+        return default if said is None else Severity(said)
+
+
+Judge = Callable[[Tick, Sequence[Row], Context], list[Observation]]
+Parameters = Callable[[Tick, Context], dict[str, Any]]
+
+
+def until_only(tick: Tick, context: Context) -> dict[str, Any]:
+    """The parameters of a statement that needs nothing but the time."""
+    return {"until": tick.until}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """`judge` is pure. `every_s` is how often it should be asked; `absorbed_by` names the detectors
+    whose findings explain this one's, which are judged before it."""
+
+    id: str
+    every_s: float
+    judge: Judge
+    parameters: Parameters = until_only
+    absorbed_by: tuple[str, ...] = ()
+
+    @cached_property
+    def sql(self) -> str:
+        """The statement in the `.sql` file beside the judge."""
+        return (files("detectors") / f"{self.id}.sql").read_text(encoding="utf-8").strip()
+
+
+def point_window(tick: Tick, context: Context) -> dict[str, datetime]:
+    """`from` and `until` of what a point finding may be about: received in the last
+    `point_finding_ttl`, and never before the watch began."""
+    ttl = timedelta(seconds=context.config.point_finding_ttl)
+    return {"from": max(tick.until - ttl, tick.epoch), "until": tick.until, "epoch": tick.epoch}
+
+
+def execution_key(row: Row) -> ExecutionKey:
+    return (row["namespace"], row["engine"], row["execution_id"])
+
+
+def place_of(row: Row) -> Place:
+    return (row["namespace"], row["engine"], row["workflow"], row["step"])
+
+
+def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    """Rows by the values of some columns, in the order in which they come."""
+    groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[name] for name in names)].append(row)
+    return groups
+
+
+def executions_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Each execution id once, in the order of the rows."""
+    return tuple(dict.fromkeys(row["execution_id"] for row in rows))
+
+
+def split_by_silence(rows: Sequence[Row], context: Context) -> tuple[Sequence[Row], str]:
+    """The rows that a sender still heard stands for; where there are none, all of them and the name
+    of a silent sender."""
+    heard = [row for row in rows if row["sender"] not in context.silent_senders]
+    if heard or not rows:
+        return heard, ""
+    return rows, str(rows[0]["sender"])

@@ -1,0 +1,98 @@
+"""Words that several detectors need: places, times, shares, comparisons with the past."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from detectors.calibration import Learned
+from detectors.detector import Row
+from stallwatch.model.durations import format_duration
+
+DOMINANT_SHARE: Final = 0.9
+DIMENSIONS: Final = ("queue", "worker", "downstream", "region", "workflow_version")
+_NAMES: Final = {"workflow_version": "version"}
+
+
+def clock(when: datetime) -> str:
+    """`12:00:01 UTC`; the date too, as a finding may be read days later."""
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 execution`, `12 executions`."""
+    return f"{n} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def share(value: float) -> str:
+    """`99.7 %`, without pretending to more digits than matter."""
+    return f"{100 * value:.3g} %"
+
+
+def compared(learned: Learned, what: str) -> str:
+    """`99 % of the 500 attempts seen in the last 7 days took at most 6.1s; none took longer than 14s.`"""
+    spread = learned.spread
+    longest = format_duration(spread.longest_s)
+    if spread.n < 2:
+        return f"The only {what} seen in the last 7 days took {longest}."
+    if spread.n < 100:
+        half = format_duration(spread.median_s)
+        return (
+            f"Half of the {spread.n} {what}s seen in the last 7 days took at most {half}; "
+            f"none took longer than {longest}."
+        )
+    return (
+        f"99 % of the {spread.n:,} {what}s seen in the last 7 days took at most "
+        f"{format_duration(spread.p99_s)}; none took longer than {longest}."
+    )
+
+
+def sureness(learned: Learned, what: str) -> str:
+    """How seldom a healthy thing gets that late."""
+    one_in = round(1 / learned.threshold.alpha)
+    words = (
+        f"A healthy {what} gets later than {format_duration(learned.limit_s or 0.0)} "
+        f"less than once in {one_in:,}"
+    )
+    if learned.threshold.rule == "cold_start":
+        return f"{words}, as far as {counted(learned.spread.n, what)} can tell."
+    return f"{words}."
+
+
+def learned_evidence(learned: Learned) -> dict[str, Any]:
+    """The numbers behind a learned threshold."""
+    return {
+        "rule": learned.threshold.rule,
+        "n": learned.spread.n,
+        "alpha": learned.threshold.alpha,
+        "median_s": round(learned.spread.median_s, 3),
+        "p99_s": round(learned.spread.p99_s, 3),
+        "longest_s": round(learned.spread.longest_s, 3),
+        "lateness_s": round(learned.lateness_s, 3),
+    }
+
+
+def dominant(rows: Sequence[Row]) -> dict[str, str]:
+    """What nearly all rows share: `{"queue": "payments"}`. Empty for a single row's dimensions that
+    say nothing."""
+    found = {}
+    for dimension in DIMENSIONS:
+        value, times = Counter(row.get(dimension, "") for row in rows).most_common(1)[0]
+        if value and times > DOMINANT_SHARE * len(rows):
+            found[_NAMES.get(dimension, dimension)] = str(value)
+    return found
+
+
+def dominant_words(found: dict[str, str], n: int) -> str:
+    """` All of them on queue payments, downstream stripe.`"""
+    if not found:
+        return ""
+    listed = ", ".join(f"{name} {value}" for name, value in found.items())
+    return f" It ran on {listed}." if n == 1 else f" Nearly all of them: {listed}."
+
+
+def named(ids: Sequence[str], limit: int = 3) -> str:
+    """`o-1, o-2, o-3 and 4 more`."""
+    more = len(ids) - limit
+    head = ", ".join(ids[:limit])
+    return f"{head} and {more} more" if more > 0 else head

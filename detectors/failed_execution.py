@@ -1,0 +1,120 @@
+"""An execution failed, and its owner wants to know: of every failure (`always`), of none (`never`),
+or, unless said otherwise, of an error type with which this workflow has not failed before."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from detectors.detector import Context, Detector, Row, grouped, point_window
+from detectors.explaining import DOMINANT_SHARE, clock, counted, named
+from stallwatch.model.findings import Observation, Severity
+from stallwatch.model.ticks import Tick
+
+CLOSED_MIN: Final = 50
+"""Closed executions before the failure: with fewer, no error type is unusual."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    ended_at: datetime
+    execution_id: str
+    received_at: datetime
+    error_message: str
+    step: str
+
+
+def parameters(tick: Tick, context: Context) -> dict[str, Any]:
+    return {**point_window(tick, context), "closed_min": CLOSED_MIN}
+
+
+def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
+    """One observation for each workflow and error type."""
+    observations = []
+    for (namespace, engine, workflow), group in grouped(
+        rows, "namespace", "engine", "workflow"
+    ).items():
+        place = (namespace, engine, workflow, "")
+        wanted = context.config.policy_for("on_failure", *place) or "unusual"
+        if wanted == "never" or not context.enabled(place):
+            continue
+        closed = sorted(at for row in group for at in row["first_closed"])
+        for row in group:
+            failures = [Failure(*values) for values in row["failures"]]
+            if failures and (wanted == "always" or _unusual(row, failures, closed)):
+                n = sum(other["n"] for other in group) - len(failures)
+                observations.append(_observe(place, row, failures, n, wanted, context))
+    return observations
+
+
+def _unusual(row: Row, failures: Sequence[Failure], closed: Sequence[datetime]) -> bool:
+    """Whether the first of all failures of this type is one of the window's, and enough executions
+    had closed before it."""
+    first = failures[0]
+    if row["first_at"] < first.ended_at:
+        return False
+    return len(closed) >= CLOSED_MIN and closed[CLOSED_MIN - 1] < first.ended_at
+
+
+def _observe(
+    place: tuple[str, str, str, str],
+    row: Row,
+    failures: Sequence[Failure],
+    others: int,
+    wanted: str,
+    context: Context,
+) -> Observation:
+    workflow, error_type = place[2], row["error_type"]
+    executions = tuple(dict.fromkeys(failure.execution_id for failure in failures))
+    count = len(executions)
+    step = _common_step(failures)
+    first = failures[0]
+    where = f" at {step}" if step else ""
+    told = f": {first.error_message}" if first.error_message else ""
+    explanation = (
+        f"{named(executions)} of {workflow} failed{where} with {error_type}{told}, "
+        f"first at {clock(first.ended_at)}."
+    )
+    if wanted == "unusual":
+        explanation += (
+            f" None of the {others:,} other executions of {workflow} that are on record failed "
+            "with this error type before."
+        )
+    ttl = timedelta(seconds=context.config.point_finding_ttl)
+    who = executions[0] if count == 1 else counted(count, "execution")
+    return Observation(
+        detector=DETECTOR.id,
+        severity=context.severity((*place[:3], step), Severity.WARNING),
+        namespace=place[0],
+        engine=place[1],
+        workflow=workflow,
+        step=step,
+        key=error_type,
+        executions=executions,
+        count=count,
+        since=first.ended_at,
+        title=f"{who} of {workflow} failed with {error_type}",
+        explanation=explanation,
+        evidence={
+            "error_type": error_type,
+            "error_message": first.error_message,
+            "on_failure": wanted,
+            "steps": dict(Counter(failure.step for failure in failures if failure.step)),
+            "other_executions": others,
+        },
+        next_steps=(
+            f"Look at the error message and the trace of {executions[0]}.",
+            "Look whether what had completed before the failure was undone.",
+        ),
+        point_until=max(failure.received_at for failure in failures) + ttl,
+    )
+
+
+def _common_step(failures: Sequence[Failure]) -> str:
+    """The step that more than nine in ten failed at."""
+    step, times = Counter(failure.step for failure in failures).most_common(1)[0]
+    return step if times > DOMINANT_SHARE * len(failures) else ""
+
+
+DETECTOR: Final = Detector("failed_execution", 5.0, judge, parameters)

@@ -1,0 +1,220 @@
+"""A step that has been open for longer than a healthy one stays open.
+
+Late is: older than what its past, its version and its own declared timeouts allow, whichever is
+first. A heartbeat renews the age that the past is held against; the declared timeout of the attempt
+it does not. Waits (timers, signals, callbacks, people, children) are never judged here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from detectors.calibration import Calibration, Learned
+from detectors.calibration.learned import SLACK_MIN_S
+from detectors.detector import (
+    Context,
+    Detector,
+    Place,
+    Row,
+    executions_of,
+    grouped,
+    place_of,
+    split_by_silence,
+)
+from detectors.explaining import (
+    clock,
+    compared,
+    counted,
+    dominant,
+    dominant_words,
+    learned_evidence,
+    named,
+    sureness,
+)
+from detectors.statistics.threshold import ALPHA_MIN
+from stallwatch.model.durations import format_duration
+from stallwatch.model.findings import Observation, Severity
+from stallwatch.model.ticks import Tick
+
+YOUNGEST_S: Final = 1.0
+"""No attempt is late before this age: below it lies the slack of every threshold."""
+
+
+@dataclass(frozen=True)
+class Late:
+    """Why one attempt is late: for `age_s` something has not happened that had `limit_s`."""
+
+    row: Row
+    age_s: float
+    limit_s: float
+    rule: str
+    """learned, declared (its timeout), heartbeat, or backoff (its retry did not come)"""
+    learned: Learned | None
+
+
+def parameters(tick: Tick, context: Context) -> dict[str, Any]:
+    return {"until": tick.until, "youngest_ms": round(YOUNGEST_S * 1000)}
+
+
+def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
+    """One observation for each step with late attempts, the oldest execution first."""
+    observations = []
+    for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
+        place = place_of(group[0])
+        if not context.enabled(place):
+            continue
+        told, hidden_by = split_by_silence(group, context)
+        late = [
+            found
+            for row in told
+            if not _calls_a_child(row)
+            and (found := _late(tick.until, row, context.calibration)) is not None
+        ]
+        if late:
+            observations.append(_observe(place, late, hidden_by, context))
+    return observations
+
+
+def _calls_a_child(row: Row) -> bool:
+    """Whether an open child execution may be what this step is about: then the child's own steps
+    tell the trouble."""
+    child_started_at = row["child_started_at"]
+    return child_started_at is not None and row["begun_at"] <= child_started_at
+
+
+def _late(until: datetime, row: Row, calibration: Calibration) -> Late | None:
+    """The first reason that makes the attempt late, if any."""
+    learned = calibration.step(place_of(row), row["workflow_version"])
+    lateness_s = learned.lateness_s if learned else calibration.fleet_lateness_s
+    slack_s = max(lateness_s, SLACK_MIN_S)
+    if row["status"] == "backing_off":
+        return _late_retry(until, row, learned, slack_s)
+    age_s = _seconds(row["begun_at"], until)
+    # Heartbeats renew what is held against the past; what was waited for is not the step's own time.
+    beat_at = row["last_heartbeat_at"]
+    beaten = beat_at is not None and beat_at >= row["begun_at"]
+    silent_s = _seconds(beat_at, until) if beaten else age_s - row["waited_s"]
+    limits = []
+    if learned is not None and learned.limit_s is not None:
+        floor_s = row["heartbeat_timeout_s"] or 0.0
+        limit_s = max(learned.limit_s, floor_s + slack_s) if beaten else learned.limit_s
+        limits.append(Late(row, silent_s, limit_s, learned.threshold.rule, learned))
+    if row["timeout_s"]:
+        limits.append(Late(row, age_s, row["timeout_s"] + slack_s, "declared", learned))
+    if row["heartbeat_timeout_s"]:
+        limit_s = row["heartbeat_timeout_s"] + slack_s
+        limits.append(Late(row, silent_s, limit_s, "heartbeat", learned))
+    if row["schedule_to_close_timeout_s"] and row["scheduled_at"] is not None:
+        limit_s = row["schedule_to_close_timeout_s"] + slack_s
+        limits.append(Late(row, _seconds(row["scheduled_at"], until), limit_s, "declared", learned))
+    exceeded = [late for late in limits if late.age_s > late.limit_s]
+    return min(exceeded, key=lambda late: late.limit_s) if exceeded else None
+
+
+def _late_retry(until: datetime, row: Row, learned: Learned | None, slack_s: float) -> Late | None:
+    """A retry that did not come: later than its declared backoff by more than the step's own τ."""
+    if not row["backoff_s"] or learned is None or learned.limit_s is None:
+        return None
+    due_s = backoff_s(row)
+    age_s = _seconds(row["retrying_at"], until)
+    limit_s = due_s + max(learned.limit_s, slack_s)
+    return Late(row, age_s, limit_s, "backoff", learned) if age_s > limit_s else None
+
+
+def backoff_s(row: Row) -> float:
+    """The declared pause before the next attempt: first pause · rate^(attempt-1), at most the
+    maximum."""
+    rate = row["backoff_rate"] or 1.0
+    # A rate of 2 after a thousand attempts is beyond any float; the pause is not.
+    grown_s = row["backoff_s"] * min(rate ** min(row["attempt"] - 1, 64), 1e9)
+    return float(min(grown_s, row["backoff_max_s"] or grown_s))
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return (until - since) / timedelta(seconds=1)
+
+
+def _observe(place: Place, late: list[Late], hidden_by: str, context: Context) -> Observation:
+    oldest = late[0]
+    rows = [one.row for one in late]
+    executions = executions_of(rows)
+    _, _, workflow, step = place
+    common = dominant(rows)
+    name = f"{step} of {workflow}"
+    count = len(executions)
+    title = (
+        f"{name} hangs in {executions[0]}"
+        if count == 1
+        else f"{name} hangs in {count:,} executions"
+    )
+    evidence: dict[str, Any] = {
+        "threshold_s": round(oldest.limit_s, 3),
+        "age_s": round(oldest.age_s, 3),
+        "rule": oldest.rule,
+        **({} if oldest.learned is None else learned_evidence(oldest.learned)),
+        **common,
+    }
+    evidence["rule"] = oldest.rule
+    if oldest.learned is not None and oldest.learned.threshold.alpha <= ALPHA_MIN:
+        evidence["budget_exceeded"] = True
+    return Observation(
+        detector=DETECTOR.id,
+        severity=context.severity(place, Severity.WARNING),
+        namespace=place[0],
+        engine=place[1],
+        workflow=workflow,
+        step=step,
+        executions=executions,
+        count=count,
+        since=oldest.row["begun_at"],
+        title=title,
+        explanation=_explain(name, late, executions) + dominant_words(common, count),
+        evidence=evidence,
+        next_steps=_next_steps(oldest, common),
+        hidden_by=hidden_by,
+    )
+
+
+def _explain(name: str, late: list[Late], executions: tuple[str, ...]) -> str:
+    oldest = late[0]
+    row = oldest.row
+    age = format_duration(oldest.age_s)
+    first = f"{name} has been running for {age} in {executions[0]}, since {clock(row['begun_at'])}."
+    if oldest.rule == "heartbeat":
+        last_at = row["last_heartbeat_at"]
+        told = "has told no heartbeat" if last_at is None else "has told no further heartbeat"
+        first = f"{name} {told} for {age} in {executions[0]}."
+    elif oldest.rule == "backoff":
+        first = (
+            f"{name} was to be tried again in {executions[0]} {format_duration(backoff_s(row))} "
+            f"after {clock(row['retrying_at'])}, and has not been for {age}."
+        )
+    if len(executions) > 1:
+        first += (
+            f" So have {counted(len(executions) - 1, 'other execution')}: {named(executions[1:])}."
+        )
+    if oldest.rule == "declared":
+        limit = format_duration(row["timeout_s"] or row["schedule_to_close_timeout_s"])
+        first += f" It declares a timeout of {limit}, which is over."
+    elif oldest.rule == "heartbeat":
+        first += f" It declares a heartbeat every {format_duration(row['heartbeat_timeout_s'])}."
+    if oldest.learned is None:
+        return first
+    return f"{first} {compared(oldest.learned, 'attempt')} {sureness(oldest.learned, 'attempt')}"
+
+
+def _next_steps(oldest: Late, common: dict[str, str]) -> tuple[str, ...]:
+    row = oldest.row
+    where = f"worker {row['worker']}" if row["worker"] else "the worker that started it"
+    steps = [f"Look whether {where} is still alive, and at its log since {clock(row['begun_at'])}."]
+    if "downstream" in common:
+        steps.append(f"Look whether {common['downstream']} answers.")
+    if oldest.rule != "heartbeat" and not row["timeout_s"]:
+        steps.append("Declare a timeout, so that the engine ends and retries such an attempt.")
+    return tuple(steps)
+
+
+DETECTOR: Final = Detector(
+    "stalled_step", 5.0, judge, parameters, absorbed_by=("telemetry_silence",)
+)

@@ -1,0 +1,1 @@
+"""The composition root: rooms are put together, scheduled and served here."""

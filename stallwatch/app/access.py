@@ -1,0 +1,111 @@
+"""How a command reaches the store: through the `serve` that holds it, or by opening it itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from collector.conventions import conventions, trace_conventions
+from stallwatch.app.claim import Claim, Serving, find_serving
+from stallwatch.clock import Clock
+from stallwatch.config import Settings
+from stallwatch.errors import StallwatchError, StoreUnavailable, UsageError
+from stallwatch.store import Store, open_store
+from stallwatch.store.engine import Address, Engine
+from stallwatch.store.state import State
+
+PROXY_PATH: Final = "/clickhouse"
+DETECT_TIMEOUT_S: Final = 600.0
+
+
+def data_folder(settings: Settings) -> Path | None:
+    """The embedded store's folder, or None where the store is a server."""
+    return Address.parse(settings.store.url).path
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where the brain's SQLite state is kept."""
+    if settings.store.state is not None:
+        return settings.store.state
+    folder = data_folder(settings)
+    return Path("stallwatch-state") if folder is None else folder / "state"
+
+
+def open_state(settings: Settings) -> State:
+    """Open (and create) the brain's state."""
+    folder = state_folder(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"store.state: {folder}: {error.strerror}") from None
+    return State(folder / "brain.sqlite")
+
+
+def new_store(settings: Settings) -> Store:
+    """The configured store with its conventions; not migrated."""
+    return open_store(
+        settings.store.url,
+        flows=conventions(),
+        trace_conventions=trace_conventions(),
+        redact_names="|".join(settings.collector.redact),
+        generic_services=settings.collector.generic_services,
+    )
+
+
+def serving(settings: Settings) -> Serving | None:
+    """The `serve` that holds the configured embedded store, if one does."""
+    folder = data_folder(settings)
+    return None if folder is None else find_serving(folder)
+
+
+@contextmanager
+def own_store(settings: Settings, clock: Clock) -> Iterator[Store]:
+    """The store, opened by this process alone, migrated and folded."""
+    folder = data_folder(settings)
+    claim = None if folder is None else Claim.take(folder)
+    store = new_store(settings)
+    try:
+        store.migrate(clock.now())
+        store.fold(clock.now())
+        yield store
+    finally:
+        store.close()
+        if claim is not None:
+            claim.release()
+
+
+@contextmanager
+def reading_store(settings: Settings, clock: Clock) -> Iterator[Store]:
+    """The public views, wherever they are: through the `serve` that holds the store, or directly."""
+    holder = serving(settings)
+    if holder is None:
+        with own_store(settings, clock) as store:
+            yield store
+        return
+    parts = urlsplit(holder.web)
+    address = Address(
+        host=parts.hostname or "127.0.0.1", port=parts.port or 80, proxy_path=PROXY_PATH
+    )
+    store = Store(Engine(address))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def ask(holder: Serving, what: str, timeout_s: float = 60.0, **fields: Any) -> Any:
+    """Have the `serve` do something that needs the store itself (`forget`, `detect`). Returns its JSON answer."""
+    try:
+        answer = httpx.post(
+            f"{holder.web}/control/{what}", json=fields, timeout=timeout_s, trust_env=False
+        )
+    except httpx.HTTPError as error:
+        raise StoreUnavailable(f"the serve at {holder.web} (pid {holder.pid}): {error}") from None
+    data = answer.json()
+    if answer.status_code == httpx.codes.OK:
+        return data
+    message = data.get("error", answer.text)
+    raise UsageError(message) if answer.status_code == 400 else StallwatchError(message)

@@ -1,0 +1,38 @@
+"""What other commands ask of the `serve` that holds the embedded store. Loopback only, never part of the public API."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from stallwatch.errors import StallwatchError, UsageError
+
+Handler = Callable[[dict[str, Any]], Any]
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+def control_app(handlers: dict[str, Handler]) -> Starlette:
+    """`POST /{name}` with a JSON object runs the handler of that name in a thread."""
+
+    async def answer(request: Request) -> JSONResponse:
+        if request.client is None or request.client.host not in LOOPBACK:
+            return JSONResponse({"error": "only from this machine"}, status_code=403)
+        # A page in a browser on this machine must not be able to ask: it cannot send this type unasked.
+        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+            return JSONResponse({"error": "application/json is needed"}, status_code=415)
+        handler = handlers.get(request.path_params["name"])
+        if handler is None:
+            return JSONResponse({"error": "there is no such command"}, status_code=404)
+        try:
+            fields = await request.json()
+            return JSONResponse(await run_in_threadpool(handler, fields))
+        except (UsageError, ValueError, KeyError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        except StallwatchError as error:
+            return JSONResponse({"error": str(error)}, status_code=503)
+
+    return Starlette(routes=[Route("/{name}", answer, methods=["POST"])])

@@ -1,0 +1,116 @@
+"""What `doctor` looks at: can this installation work, and if not, what is in the way?"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from alerts.targets import target_configs
+from stallwatch.app.access import data_folder, new_store, serving, state_folder
+from stallwatch.app.claim import Claim, Serving
+from stallwatch.app.listening import bind
+from stallwatch.clock import Clock
+from stallwatch.config import Settings
+from stallwatch.errors import StallwatchError, UsageError
+from stallwatch.model.durations import format_duration
+from stallwatch.store import Store
+
+FREE_BYTES_MIN: Final = 1024**3
+TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One thing looked at."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: Settings, clock: Clock) -> list[Result]:
+    """Look at everything; a check that cannot be made says why. The configuration was read already."""
+    return list(_examine(settings, clock))
+
+
+def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
+    yield Result("configuration", True, "every key is known and valid")
+    folder = data_folder(settings)
+    if folder is not None:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free
+        yield Result("disk", free >= FREE_BYTES_MIN, f"{free / 1024**3:.1f} GiB free at {existing}")
+    holder = serving(settings)
+    if holder is not None:
+        yield from _service(holder)
+    else:
+        yield Result("service", True, "no serve holds this store")
+        for key, address in (
+            ("collector.otlp_http", settings.collector.otlp_http),
+            ("collector.otlp_grpc", settings.collector.otlp_grpc),
+            ("web.listen", settings.web.listen),
+        ):
+            yield _port(key, address)
+        yield from _store(settings, clock)
+    names = [
+        f"{receiver.name} ({name})"
+        for receiver in settings.alerts.receivers
+        for _, name, _ in target_configs(receiver)
+    ]
+    yield Result("alerts", bool(names), ", ".join(names) or "no receiver has a target")
+    yield Result("state", True, str(state_folder(settings)))
+
+
+def _service(holder: Serving) -> Iterator[Result]:
+    for name, url in (("service", holder.web), ("collector", holder.ingest)):
+        if not url:
+            continue
+        try:
+            answer = httpx.get(f"{url}/healthz", timeout=TIMEOUT_S, trust_env=False)
+            ok, detail = answer.is_success, f"{url} answers (pid {holder.pid})"
+        except httpx.HTTPError as error:
+            ok, detail = False, f"{url}: {error}"
+        yield Result(name, ok, detail)
+
+
+def _port(key: str, address: str) -> Result:
+    try:
+        bind(key, address).close()
+    except UsageError as error:
+        return Result(key, False, str(error))
+    return Result(key, True, f"{address} is free")
+
+
+def _store(settings: Settings, clock: Clock) -> Iterator[Result]:
+    folder = data_folder(settings)
+    try:
+        claim = None if folder is None else Claim.take(folder)
+    except StallwatchError as error:
+        yield Result("store", False, str(error))
+        return
+    store = new_store(settings)
+    try:
+        version = store.select("SELECT version() AS version")[0]["version"]
+        yield Result(
+            "store", True, f"{settings.store.url.split('@')[-1]}: ClickHouse engine {version}"
+        )
+        waiting = store.migrate(clock.now(), dry_run=True)
+        yield Result("migrations", True, f"{len(waiting)} to apply" if waiting else "up to date")
+        if not waiting:
+            yield _senders(store, clock)
+    except StallwatchError as error:
+        yield Result("store", False, str(error))
+    finally:
+        store.close()
+        if claim is not None:
+            claim.release()
+
+
+def _senders(store: Store, clock: Clock) -> Result:
+    row = store.select("SELECT count() AS n, max(last_received_at) AS at FROM ingest_health")[0]
+    if not row["n"]:
+        return Result("senders", True, "nothing was received yet")
+    age = format_duration((clock.now() - row["at"]).total_seconds())
+    return Result("senders", True, f"{row['n']} known, the last one heard {age} ago")

@@ -1,0 +1,68 @@
+"""HTTP servers in threads of their own, on sockets that are bound before anything is promised."""
+
+import logging
+import socket
+import threading
+from typing import Any, Final
+
+import uvicorn
+
+from stallwatch.errors import UsageError
+
+BACKLOG: Final = 2048
+GRACE_S: Final = 5
+JOIN_S: Final = 15.0
+_log = logging.getLogger(__name__)
+
+
+def bind(key: str, address: str) -> socket.socket:
+    """A listening TCP socket on `host:port`; UsageError names the setting when that cannot be."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise UsageError(f"{key} = {address}: {error.strerror or error}") from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """`host:port` as it was really bound (port 0 chooses one)."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class HttpServer:
+    """One ASGI application on one socket."""
+
+    def __init__(self, name: str, app: Any, listener: socket.socket) -> None:
+        self.address = address_of(listener)
+        self._listener = listener
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name=name, daemon=True
+        )
+
+    def start(self) -> None:
+        """Serve from now on (connections made before this waited in the backlog)."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what has begun, then end."""
+        self._server.should_exit = True
+        self._thread.join(JOIN_S)
+        if self._thread.is_alive():
+            _log.warning("a server did not end in time", extra={"server": self._thread.name})
+        self._listener.close()

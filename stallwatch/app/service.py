@@ -1,0 +1,281 @@
+"""The service: the rooms put together, started in order and stopped in the opposite one."""
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final, TextIO
+
+from prometheus_client import CollectorRegistry, Gauge
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from alerts.dispatcher import Dispatcher
+from collector.service import Collector
+from dashboards.web import web_app
+from detectors.brain import Brain
+from detectors.recommendations import recommend_timeouts
+from detectors.registry import DETECTORS
+from stallwatch.app import replaying
+from stallwatch.app.access import data_folder, new_store, open_state
+from stallwatch.app.claim import Claim
+from stallwatch.app.control import control_app
+from stallwatch.app.folder import Folder
+from stallwatch.app.forgetting import forget_everywhere
+from stallwatch.app.listening import HttpServer, bind
+from stallwatch.app.reporting import write_weekly_report
+from stallwatch.app.roles import Role
+from stallwatch.app.ticker import Ticker, cron_trigger
+from stallwatch.clock import Clock
+from stallwatch.config import Settings
+from stallwatch.errors import InputError
+from stallwatch.model.durations import parse_time
+from stallwatch.model.events import EARLIEST
+from stallwatch.model.findings_json import finding_to_json
+from stallwatch.store.forgetting import Retention
+from stallwatch.store.recommending import write_recommendations
+from stallwatch.telemetry import setup
+
+ALL_ROLES: Final = frozenset(Role)
+TICK_S: Final = 1.0
+ALERT_S: Final = 1.0
+STATISTICS_S: Final = 10.0
+HOUR_S: Final = 3600.0
+FORGET_FINDINGS: Final = timedelta(days=30)
+REPORT_PAST: Final = timedelta(days=28)
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """One process of Stallwatch. `start` returns when it serves; `stop` when all that was accepted is stored."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        roles: frozenset[Role] = ALL_ROLES,
+        console: TextIO = sys.stdout,
+    ) -> None:
+        """`console`: where a console receiver writes. Takes hold of the store; UsageError if another process has it."""
+        cron_trigger(settings.report.cron, settings.report.timezone)
+        self.settings = settings
+        self.roles = roles
+        self._clock = clock
+        self.registry = CollectorRegistry()
+        folder = data_folder(settings)
+        self._claim = None if folder is None else Claim.take(folder)
+        self._stops: list[tuple[str, Callable[[], None]]] = []
+        if self._claim is not None:
+            self._on_stop("claim", self._claim.release)
+        try:
+            self._assemble(console)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _assemble(self, console: TextIO) -> None:
+        """Build every part in the order of need; each leaves behind how to stop it."""
+        settings, clock = self.settings, self._clock
+        endpoint = settings.telemetry.otlp_endpoint or None
+        listening = [
+            _host_port(settings.collector.otlp_http),
+            _host_port(settings.collector.otlp_grpc),
+        ]
+        self._telemetry = setup(version("stallwatch"), self.registry, endpoint, listening)
+        self._on_stop("telemetry", self._telemetry.shutdown)
+        self._tracer = self._telemetry.tracer("stallwatch.app")
+        Gauge("stallwatch_build_info", "Version", ["version"], registry=self.registry).labels(
+            version("stallwatch")
+        ).set(1)
+        self.store = new_store(settings)
+        self._on_stop("store", self.store.close)
+        self.store.migrate(clock.now())
+        self.state = open_state(settings)
+        self._on_stop("state", self.state.close)
+        self._folder = Folder(self.store, clock, self.registry)
+        self.brain = Brain(self.store, self.state, settings.detectors, EARLIEST)
+        self.dispatcher = Dispatcher(
+            self.state, settings.alerts, clock, self.registry, stream=console
+        )
+        self._on_stop("alerts", self.dispatcher.close)
+        self.collector = Collector(
+            settings.collector, self.store, clock, self.registry, [self._folder.committed]
+        )
+        self._ticker = Ticker(self.registry)
+        self._asked_at: dict[str, datetime] = {}
+        self._missing = {"not started"}
+
+    def start(self) -> None:
+        """Listen, then begin the work that repeats. UsageError names an address that cannot be had."""
+        try:
+            self._listen()
+        except BaseException:
+            self.stop()
+            raise
+        self._schedule()
+        self._missing.clear()
+        _log.info(
+            "serving",
+            extra={
+                "web": self.web_url,
+                "otlp_http": self.ingest_url,
+                "otlp_grpc": self.grpc_address,
+            },
+        )
+
+    def _listen(self) -> None:
+        config = self.settings.collector
+        self.web_url = self.ingest_url = self.grpc_address = ""
+        self._folder.start()
+        self._on_stop("folder", self._folder.stop)
+        self._on_stop("collector", self.collector.close)
+        if Role.COLLECTOR in self.roles:
+            ingest = bind("collector.otlp_http", config.otlp_http)
+            server = HttpServer("otlp-http", self.collector.http_app, ingest)
+            self.ingest_url = f"http://{server.address}"
+            host = config.otlp_grpc.rpartition(":")[0]
+            self.grpc_address = f"{host}:{self.collector.start_grpc()}"
+            server.start()
+            self._on_stop("otlp-http", server.stop)
+        if Role.WEB in self.roles:
+            web = HttpServer("web", self._web(), bind("web.listen", self.settings.web.listen))
+            self.web_url = f"http://{web.address}"
+            web.start()
+            self._on_stop("web", web.stop)
+        if self._claim is not None:
+            self._claim.announce(self.web_url, self.ingest_url)
+
+    def _web(self) -> Starlette:
+        pages = web_app(
+            self.store, self.state, self._clock, self.registry, lambda: sorted(self._missing)
+        )
+        control = control_app(
+            {"forget": self._forget, "detect": self._detect, "fold": self._catch_up}
+        )
+        return Starlette(
+            routes=[Mount("/control", control), Mount("/", CaughtUp(pages, self._folder.catch_up))]
+        )
+
+    def _schedule(self) -> None:
+        """Jobs by role; the hourly ones run at the start as well."""
+        now = self._clock.now()
+        every = partial(self._ticker.every, first_at=now)
+        every(STATISTICS_S, "statistics", self._statistics)
+        if Role.DETECTORS in self.roles:
+            every(HOUR_S, "calibrate", self._calibrate, executor="brain")
+            every(TICK_S, "detect", self._tick, executor="brain")
+            every(HOUR_S, "recommend", self._recommend)
+            every(HOUR_S, "retain", self._retain)
+            report = self.settings.report
+            self._ticker.by_cron(report.cron, report.timezone, "report", self._report)
+        if Role.ALERTS in self.roles:
+            every(ALERT_S, "alert", self._alert)
+        self._ticker.start()
+        self._on_stop("jobs", self._ticker.stop)
+
+    def stop(self) -> None:
+        """Stop everything, the youngest first: listeners, jobs, batches, folds, store."""
+        while self._stops:
+            name, stop = self._stops.pop()
+            _log.debug("stopping", extra={"part": name})
+            stop()
+
+    def _on_stop(self, name: str, stop: Callable[[], None]) -> None:
+        self._stops.append((name, stop))
+
+    # Jobs --------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        due = [d.id for d in DETECTORS if self._is_due(d.id, d.every_s, now)]
+        if due:
+            with self._tracer.start_as_current_span("detect"):
+                for finding in self.brain.tick(now, due):
+                    _log.info(
+                        "finding",
+                        extra={
+                            "detector": finding.detector,
+                            "status": finding.status.value,
+                            "workflow": finding.workflow,
+                            "step": finding.step,
+                            "fingerprint": finding.fingerprint,
+                        },
+                    )
+            self._asked_at.update(dict.fromkeys(due, now))
+
+    def _is_due(self, detector: str, every_s: float, now: datetime) -> bool:
+        asked_at = self._asked_at.get(detector)
+        return asked_at is None or (now - asked_at).total_seconds() >= every_s
+
+    def _calibrate(self) -> None:
+        self.brain.calibrate(self._clock.now())
+
+    def _statistics(self) -> None:
+        self.store.refresh_statistics(self._clock.now())
+
+    def _alert(self) -> None:
+        transitions = self.dispatcher.tick()
+        if transitions:
+            self.store.write_incidents([t.incident for t in transitions], self._clock.now())
+
+    def _recommend(self) -> None:
+        now = self._clock.now()
+        found = recommend_timeouts(self.store, now - REPORT_PAST, now, self.settings.report.buffer)
+        write_recommendations(self.store, found, now)
+
+    def _report(self) -> None:
+        path = write_weekly_report(self.store, self.settings, self._clock.now())
+        _log.info("weekly report written", extra={"path": str(path)})
+
+    def _retain(self) -> None:
+        kept = self.settings.store.retention
+        now = self._clock.now()
+        self.store.retain(now, Retention(kept.spans, kept.events, kept.closed, kept.statistics))
+        self.state.forget_findings(now - FORGET_FINDINGS)
+
+    # What other commands ask -------------------------------------------------------------------
+
+    def _forget(self, fields: dict[str, Any]) -> dict[str, int]:
+        self._folder.catch_up()
+        erased = forget_everywhere(self.store, self.state, str(fields["execution_id"]))
+        return {"events": erased}
+
+    def _detect(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        now = self._clock.now()
+        at = parse_time(str(fields["at"]), now)
+        only = fields.get("only")
+        if only is not None and not isinstance(only, list):
+            raise InputError("only: must be a list of detector ids")
+        found = replaying.detect_at(
+            self.store, at, self.settings.detectors, only, self.settings.store.retention.events
+        )
+        return [finding_to_json(finding) for finding in found]
+
+    def _catch_up(self, fields: dict[str, Any]) -> dict[str, bool]:
+        self._folder.catch_up()
+        self._statistics()
+        return {"folded": True}
+
+
+class CaughtUp:
+    """Readers see what was acknowledged before they asked: pages and APIs fold what is waiting first."""
+
+    NOT_READERS: Final = ("/static/", "/metrics", "/healthz", "/readyz")
+
+    def __init__(self, app: ASGIApp, catch_up: Callable[[], None]) -> None:
+        self._app = app
+        self._catch_up = catch_up
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(self.NOT_READERS):
+            await run_in_threadpool(self._catch_up)
+        await self._app(scope, receive, send)
+
+
+def _host_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)

@@ -1,0 +1,97 @@
+"""What is done again and again: detectors by their tick lengths, calibration, statistics, alerts, retention."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from stallwatch.errors import ConfigError
+
+THREADS: Final = 4
+_log = logging.getLogger(__name__)
+
+
+class Ticker:
+    """A scheduler whose jobs never overlap with themselves, and whose failures are counted and logged."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # It says every second that a job ran; failures are told below.
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            # The detectors have a thread of their own: nothing else may delay a stall's finding.
+            executors={"default": ThreadPoolExecutor(THREADS), "brain": ThreadPoolExecutor(1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._seconds = Histogram(
+            "stallwatch_job_seconds", "Duration of a job", ["job"], registry=registry
+        )
+        self._failures = Counter(
+            "stallwatch_job_failures", "Jobs that failed", ["job"], registry=registry
+        )
+        self._scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
+
+    def every(
+        self,
+        seconds: float,
+        name: str,
+        work: Callable[[], Any],
+        first_at: datetime,
+        executor: str = "default",
+    ) -> None:
+        """Do `work` at `first_at` and every so many seconds after."""
+        self._scheduler.add_job(
+            self._timed(name, work),
+            "interval",
+            seconds=seconds,
+            id=name,
+            next_run_time=first_at,
+            executor=executor,
+        )
+
+    def by_cron(self, cron: str, timezone: str, name: str, work: Callable[[], Any]) -> None:
+        """Do `work` at the times of a five-field cron expression."""
+        self._scheduler.add_job(
+            self._timed(name, work), cron_trigger(cron, timezone), id=name, executor="default"
+        )
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Let running jobs end, begin no more."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _timed(self, name: str, work: Callable[[], Any]) -> Callable[[], None]:
+        def timed() -> None:
+            with self._seconds.labels(name).time():
+                work()
+
+        return timed
+
+    def _failed(self, event: JobExecutionEvent) -> None:
+        self._failures.labels(event.job_id).inc()
+        _log.error(
+            "job failed, will run again",
+            extra={"job": event.job_id, "reason": str(event.exception)},
+        )
+
+
+def cron_trigger(cron: str, timezone: str) -> CronTrigger:
+    """The trigger of `[report]`; ConfigError names what is wrong."""
+    try:
+        zone = ZoneInfo(timezone)
+    except (KeyError, ValueError):
+        raise ConfigError(f"report.timezone: there is no time zone {timezone!r}") from None
+    try:
+        return CronTrigger.from_crontab(cron, timezone=zone)
+    except ValueError as error:
+        raise ConfigError(f"report.cron: {cron!r}: {error}") from None

@@ -1,0 +1,122 @@
+"""What commands share: options, output as a table or as JSON, how errors end."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dashboards.reading import plain
+from stallwatch.clock import SystemClock
+from stallwatch.config import Settings, load_settings
+from stallwatch.model.durations import format_duration, parse_time
+
+CLOCK: Final = SystemClock()
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration file. Default: the one that STALLWATCH_CONFIG names, else ./stallwatch.toml if it is there.",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="A table for people, or a JSON array of objects.")
+]
+NamespaceOption = Annotated[str, typer.Option("--namespace", help="Only this namespace.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="Only this engine.")]
+WorkflowOption = Annotated[str, typer.Option("--workflow", help="Only this workflow.")]
+StepOption = Annotated[str, typer.Option("--step", help="Only this step.")]
+StatusOption = Annotated[str, typer.Option("--status", help="Only this status.")]
+SinceOption = Annotated[
+    str, typer.Option("--since", help="From then on: RFC 3339 with offset, -15m, -7d or now.")
+]
+UntilOption = Annotated[str, typer.Option("--until", help="Before then.")]
+
+
+def settings_from(path: Path | None) -> Settings:
+    """The configuration a command runs with."""
+    return load_settings(path)
+
+
+def time_option(text: str) -> datetime:
+    """A time given on the command line."""
+    return parse_time(text, CLOCK.now())
+
+
+def out() -> Console:
+    """Where results go. Rich honours NO_COLOR and leaves colours out where nobody looks."""
+    return Console(soft_wrap=False)
+
+
+def err() -> Console:
+    """Where everything else goes."""
+    return Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on standard output, one line break at its end."""
+    encoded = msgspec.json.format(msgspec.json.encode(plain(value)), indent=2)
+    sys.stdout.buffer.write(encoded + b"\n")
+    sys.stdout.flush()
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], format_: Format, nothing: str
+) -> None:
+    """Rows as JSON (all fields) or as a table of `columns`; `nothing` is said when there are none."""
+    if format_ is Format.JSON:
+        print_json(rows)
+        return
+    if not rows:
+        err().print(nothing)
+        return
+    # Columns in which no row has anything only take room.
+    shown = [column for column in columns if any(row.get(column) not in ("", None) for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in shown:
+        table.add_column(_title(column), justify="right" if _is_number(rows, column) else "left")
+    for row in rows:
+        table.add_row(*(Text(cell(column, row.get(column))) for column in shown))
+    console = out()
+    if not console.is_terminal:
+        # A pipe has no width: nothing is cut off.
+        console = Console(width=max(80, console.measure(table).maximum))
+    console.print(table)
+
+
+def cell(column: str, value: Any) -> str:
+    """A value for a person's eyes, without anything that would act on a terminal."""
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if column.endswith("_s") and isinstance(value, int | float):
+        return format_duration(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def _title(column: str) -> str:
+    return column.removesuffix("_s").removesuffix("_at").replace("_", " ").upper()
+
+
+def _is_number(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    return all(isinstance(row.get(column), int | float | None) for row in rows)

@@ -1,0 +1,93 @@
+"""`import` and `forget`: data in, as history; an execution out, everywhere."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from collector.importing import Progress
+from stallwatch.app.access import ask, open_state, own_store, serving
+from stallwatch.app.forgetting import forget_everywhere
+from stallwatch.app.importing import import_into_serving, import_into_store
+from stallwatch.cli.common import CLOCK, ConfigOption, err, out, settings_from
+from stallwatch.errors import UsageError
+
+
+class ImportEngine(StrEnum):
+    OTLP = "otlp"
+    EVENTS = "events"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("import")(import_)
+    app.command()(forget)
+
+
+def import_(
+    engine: Annotated[ImportEngine, typer.Argument(help="What the files hold.")],
+    paths: Annotated[list[str], typer.Argument(help="Files (also gzip); - is standard input.")],
+    config: ConfigOption = None,
+) -> None:
+    """Import files as history: it teaches the detectors and never alerts. Importing twice changes nothing.
+
+    A bad document is named with its file and line, and the rest goes on; exit status 2 if there was one.
+    """
+    settings = settings_from(config)
+    holder = serving(settings)
+    if holder is not None:
+        accepted, errors = _show(import_into_serving(holder, engine.value, paths, CLOCK))
+    else:
+        with own_store(settings, CLOCK) as store:
+            accepted, errors = _show(import_into_store(store, settings, engine.value, paths, CLOCK))
+            store.fold(CLOCK.now())
+            store.refresh_statistics(CLOCK.now())
+    what = "spans" if engine is ImportEngine.OTLP else "events"
+    out().print(f"{accepted} {what} imported, {errors} bad documents", highlight=False)
+    if errors:
+        raise typer.Exit(2)
+
+
+def _show(steps: Iterator[Progress]) -> tuple[int, int]:
+    """Follow an import on a progress bar; how much was accepted and how many documents were bad."""
+    accepted: dict[str, int] = {}
+    errors = 0
+    console = err()
+    with Bar(console=console, transient=True) as bar:
+        tasks = {}
+        for step in steps:
+            if step.path not in tasks:
+                tasks[step.path] = bar.add_task(
+                    Text(step.path).plain, total=step.bytes_total or None
+                )
+            bar.update(tasks[step.path], completed=step.bytes_done)
+            accepted[step.path] = step.accepted
+            for problem in step.errors:
+                errors += 1
+                console.print(Text(problem, style="yellow"))
+    return sum(accepted.values()), errors
+
+
+def forget(
+    execution_id: Annotated[str, typer.Argument(help="The execution to erase.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Erase an execution everywhere: events, spans, attempts, and its name in findings. Cannot be undone."""
+    settings = settings_from(config)
+    if not yes:
+        typer.confirm(f"Erase execution {execution_id} for good?", abort=True, err=True)
+    holder = serving(settings)
+    if holder is not None:
+        erased = int(ask(holder, "forget", execution_id=execution_id)["events"])
+    else:
+        with own_store(settings, CLOCK) as store:
+            state = open_state(settings)
+            erased = forget_everywhere(store, state, execution_id)
+            state.close()
+    if not erased:
+        raise UsageError(f"there is no execution {execution_id!r}")
+    out().print(f"{erased} events erased", highlight=False)

@@ -1,0 +1,208 @@
+"""`steps`, `executions`, `trace`, `findings`: looking at what is stored."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from dashboards import reading
+from dashboards.reading import Filters
+from stallwatch.app.access import reading_store
+from stallwatch.cli.common import (
+    CLOCK,
+    ConfigOption,
+    EngineOption,
+    Format,
+    FormatOption,
+    NamespaceOption,
+    SinceOption,
+    StatusOption,
+    StepOption,
+    UntilOption,
+    WorkflowOption,
+    cell,
+    out,
+    print_json,
+    print_rows,
+    settings_from,
+    time_option,
+)
+from stallwatch.errors import UsageError
+from stallwatch.model.durations import format_duration
+from stallwatch.model.findings import Status
+from stallwatch.model.findings_json import finding_to_json
+
+STEP_COLUMNS = (
+    "namespace", "engine", "workflow", "step", "n", "open", "failed", "timed_out", "retried",
+    "p50_s", "p95_s", "p99_s",
+)  # fmt: skip
+EXECUTION_COLUMNS = (
+    "namespace", "engine", "workflow", "execution_id", "run_id", "status", "started_at",
+    "duration_s", "open_steps", "attempts", "error_type",
+)  # fmt: skip
+ATTEMPT_COLUMNS = (
+    "step", "branch", "attempt", "status", "started_at", "queue_s", "duration_s", "waiting_on",
+    "worker", "error_type",
+)  # fmt: skip
+FINDING_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (steps, executions, trace, findings):
+        app.command()(command)
+
+
+def steps(
+    namespace: NamespaceOption = "",
+    engine: EngineOption = "",
+    workflow: WorkflowOption = "",
+    step: StepOption = "",
+    status: StatusOption = "",
+    since: SinceOption = "-7d",
+    until: UntilOption = "now",
+    format_: FormatOption = Format.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Every step with its percentiles, failures and what is open. --status open: only steps with open attempts."""
+    if status not in ("", "open"):
+        raise UsageError(f"--status: for steps it is open or nothing, not {status!r}")
+    filters = _filters(namespace, engine, workflow, step, "", since, until, 1000)
+    with reading_store(settings_from(config), CLOCK) as store:
+        rows = reading.steps(store, filters, CLOCK.now())
+    if status:
+        rows = [row for row in rows if row["open"]]
+    print_rows(rows, STEP_COLUMNS, format_, "No steps.")
+
+
+def executions(
+    namespace: NamespaceOption = "",
+    engine: EngineOption = "",
+    workflow: WorkflowOption = "",
+    step: StepOption = "",
+    status: StatusOption = "",
+    since: SinceOption = "-7d",
+    until: UntilOption = "now",
+    limit: LimitOption = 100,
+    format_: FormatOption = Format.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Executions that were alive in the interval, the latest first."""
+    filters = _filters(namespace, engine, workflow, step, status, since, until, limit)
+    with reading_store(settings_from(config), CLOCK) as store:
+        rows = reading.executions(store, filters)
+    print_rows(rows, EXECUTION_COLUMNS, format_, "No executions.")
+
+
+def trace(
+    execution_id: Annotated[str, typer.Argument(help="The execution to show.")],
+    run: Annotated[str, typer.Option("--run", help="Only this run.")] = "",
+    namespace: NamespaceOption = "",
+    engine: EngineOption = "",
+    format_: FormatOption = Format.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """One execution: its runs, their attempts and events."""
+    with reading_store(settings_from(config), CLOCK) as store:
+        runs = reading.execution(store, execution_id, run, namespace, engine)
+    if not runs:
+        raise UsageError(
+            f"there is no execution {execution_id!r}" + (f", run {run!r}" if run else "")
+        )
+    if format_ is Format.JSON:
+        print_json(runs)
+        return
+    for one in runs:
+        _print_run(one)
+
+
+def findings(
+    namespace: NamespaceOption = "",
+    engine: EngineOption = "",
+    workflow: WorkflowOption = "",
+    step: StepOption = "",
+    status: StatusOption = "",
+    detector: Annotated[str, typer.Option("--detector", help="Only of this detector.")] = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+    firing: Annotated[
+        bool, typer.Option("--firing", help="Only what fires now; exit status 1 if something does.")
+    ] = False,
+    format_: FormatOption = Format.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """What detectors say now (--status resolved: what is over)."""
+    filters = Filters(
+        namespace=namespace,
+        engine=engine,
+        workflow=workflow,
+        step=step,
+        status=Status.FIRING.value if firing else status,
+        detector=detector,
+        limit=1000,
+    )
+    with reading_store(settings_from(config), CLOCK) as store:
+        found = reading.findings(store, filters)
+    if since:
+        found = [one for one in found if one.last_seen >= time_option(since)]
+    if until:
+        found = [one for one in found if one.first_seen < time_option(until)]
+    print_findings([finding_to_json(one) for one in found], format_)
+    if firing and found:
+        raise typer.Exit(1)
+
+
+def print_findings(rows: list[dict[str, Any]], format_: Format) -> None:
+    """Findings as JSON, or each as a short text."""
+    if format_ is Format.JSON:
+        print_json(rows)
+        return
+    console = out()
+    if not rows:
+        console.print("Nothing found.")
+    for row in rows:
+        style = FINDING_STYLES.get(row["severity"], "")
+        title = Text()
+        title.append(f"{row['severity'].upper()} {row['status']} ", style=style)
+        title.append(cell("title", row["title"]), style="bold")
+        title.append(f"  {row['detector']}", style="dim")
+        console.print(title)
+        console.print(Text("  " + cell("explanation", row["explanation"])))
+        for hint in row["next_steps"]:
+            console.print(Text("  → " + cell("next", hint), style="dim"))
+        console.print()
+
+
+def _print_run(run: dict[str, Any]) -> None:
+    console = out()
+    title = Text(cell("id", run["execution_id"]), style="bold")
+    title.append(f"  {cell('w', run['workflow'])}  {run['engine']}  {run['status']}", style="")
+    console.print(title)
+    parts = [f"started {cell('at', run['started_at'])} UTC"]
+    if run["ended_at"] is not None:
+        parts.append(f"took {format_duration(run['duration_s'])}")
+    if run["run_id"]:
+        parts.append(f"run {cell('run', run['run_id'])}")
+    if run["trace_id"]:
+        parts.append(f"trace {run['trace_id']}")
+    if run["error_type"]:
+        parts.append(f"error {cell('e', run['error_type'])}: {cell('e', run['error_message'])}")
+    console.print(Text(", ".join(parts), style="dim"))
+    print_rows(run["attempt_list"], ATTEMPT_COLUMNS, Format.TABLE, "No attempts.")
+    console.print()
+
+
+def _filters(
+    namespace: str, engine: str, workflow: str, step: str, status: str, since: str, until: str, limit: int
+) -> Filters:  # fmt: skip
+    return Filters(
+        namespace=namespace,
+        engine=engine,
+        workflow=workflow,
+        step=step,
+        status=status,
+        since=time_option(since),
+        until=time_option(until),
+        limit=limit,
+    )

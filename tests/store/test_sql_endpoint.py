@@ -1,0 +1,168 @@
+"""Strangers' SQL: reads the public views, and nothing gets through the walls."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from stallwatch.model.events import event_from_dict
+from stallwatch.store import Store
+from stallwatch.store.sql_endpoint import LIMITS, SqlEndpoint
+from stallwatch.store.sql_guard import SqlRefused
+
+
+@pytest.fixture(scope="module")
+def shop(store_root: Store) -> Iterator[Store]:
+    now = datetime.fromisoformat("2026-01-05T12:00:00Z")
+    data = {"event": "workflow.started", "time": "2026-01-05T11:00:00Z", "workflow": "w", "execution_id": "e"}  # fmt: skip
+    with store_root.scratch("endpoint", now) as store:
+        store.insert_events([event_from_dict(data, now)], now, "s")
+        store.fold(now)
+        yield store
+
+
+@pytest.fixture(scope="module")
+def endpoint(shop: Store) -> Iterator[SqlEndpoint]:
+    endpoint = SqlEndpoint(shop.engine)
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count() FROM executions",
+        "select count() from {db}.executions -- comment\n;",
+        "WITH e AS (SELECT * FROM executions) SELECT count() FROM e",
+        "WITH 1 AS one SELECT one",
+        "SELECT 1 WHERE 'e' IN (SELECT execution_id FROM executions)",
+        "SELECT count() FROM executions AS a JOIN attempts AS b USING (execution_id) ARRAY JOIN [1, 2] AS n",
+        "SELECT x FROM (SELECT 1 AS x UNION ALL SELECT 2)",
+        "SELECT sum(number) FROM numbers(10)",
+        "SELECT 'attempt_fold; INTO OUTFILE file(''/etc/passwd'')'",
+        "SELECT name, value, readonly FROM system.settings LIMIT 1",
+        "SELECT name FROM system.tables WHERE database = currentDatabase()",
+        "SELECT count() AS progress FROM executions ORDER BY progress",
+        "SELECT version(), timezone()",
+        "SHOW TABLES",
+        "SHOW TABLES FROM {db}",
+        "SHOW DATABASES",
+        "DESCRIBE TABLE executions FORMAT TSV",
+        "EXISTS TABLE executions",
+        "SELECT * FROM (SELECT 1) FORMAT JSON",
+    ],
+)
+def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None:
+    assert endpoint.query(sql.replace("{db}", shop.engine.database)).body
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM attempt_fold",
+        "SELECT * FROM {db}.step_event_log",
+        "SELECT (SELECT count() FROM span_log)",
+        "SELECT 1 WHERE 'x' IN attempt_fold",
+        "SELECT 1 WHERE 'x' IN system.processes",
+        "SELECT * FROM executions JOIN span_log ON 1 = 1",
+        "SELECT 1 UNION ALL SELECT 1 FROM finding_log",
+        "WITH a AS (SELECT * FROM attempt_fold) SELECT * FROM a",
+        "SELECT * FROM system.query_log",
+        "SELECT * FROM system.processes",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM default.executions",
+        "SELECT * FROM merge('{db}', '.*')",
+        "SELECT * FROM view(SELECT * FROM attempt_fold)",
+        "SELECT * FROM viewExplain('', '', (SELECT 1))",
+        "SELECT * FROM loop(attempt_fold)",
+        "SELECT * FROM python(x)",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "SELECT * FROM remote('127.0.0.1', system.one)",
+        "SELECT * FROM executable('id', 'TSV', 'a String')",
+        "SELECT file('/etc/passwd')",
+        "SELECT `FILE`('/etc/passwd')",
+        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd')",
+        "SELECT sleep(3)",
+        "SELECT joinGet('{db}.x', 'y', 1)",
+        "INSERT INTO executions VALUES (1)",
+        "CREATE TABLE x (a UInt8) ENGINE = Memory",
+        "CREATE TEMPORARY TABLE x (a UInt8)",
+        "DROP TABLE attempt_fold",
+        "ALTER TABLE attempt_fold DELETE WHERE 1",
+        "TRUNCATE TABLE attempt_fold",
+        "SYSTEM SHUTDOWN",
+        "KILL QUERY WHERE 1",
+        "SET readonly = 0",
+        "USE system",
+        "BACKUP DATABASE {db} TO File('/tmp/x')",
+        "EXPLAIN SELECT * FROM attempt_fold",
+        "DESCRIBE TABLE attempt_fold",
+        "DESCRIBE file('/etc/passwd')",
+        "SHOW CREATE TABLE executions",
+        "SHOW TABLES FROM default",
+        "SELECT 1 PARALLEL WITH SELECT 2",
+        "SELECT 1; DROP TABLE attempt_fold",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SELECT 1 SETTINGS max_execution_time = 0",
+        "SELECT {db",
+        "",
+    ],
+)
+def test_what_is_refused(endpoint: SqlEndpoint, shop: Store, sql: str) -> None:
+    with pytest.raises(SqlRefused):
+        endpoint.query(sql.replace("{db}", shop.engine.database))
+
+
+def test_nothing_is_written_to_files(endpoint: SqlEndpoint, tmp_path: Path) -> None:
+    for sql in (
+        f"SELECT 1 INTO OUTFILE '{tmp_path}/x'",
+        f"SELECT 1) INTO OUTFILE '{tmp_path}/x' -- ",
+        f"SELECT 1 INTO /* */ OUTFILE '{tmp_path}/x' FORMAT TSV",
+        f"SELECT 1\n INTO\tOUTFILE '{tmp_path}/x' APPEND AND STDOUT",
+    ):
+        with pytest.raises(SqlRefused):
+            endpoint.query(sql)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_session_itself_is_read_only(shop: Store) -> None:
+    """The guard aside, the wall behind it stands."""
+    endpoint = SqlEndpoint(shop.engine)
+    with pytest.raises(SqlRefused, match="READONLY"), endpoint._borrowed() as client:
+        client.command("CREATE TABLE x (a UInt8) ENGINE = Memory")
+    with pytest.raises(SqlRefused, match="READONLY"), endpoint._borrowed() as client:
+        client.command("SET readonly = 0")
+    endpoint.close()
+
+
+def test_parameters(endpoint: SqlEndpoint) -> None:
+    given = {"text": "a\\tb\\\\c\\'", "list": "['x\\'y','z']", "n": "-3", "unused": "1", "t": "executions"}  # fmt: skip
+    answer = endpoint.query(
+        "SELECT {text:String}, {list:Array(String)}[1], {n:Int64}, '100%s' FORMAT JSONCompactEachRow",
+        given,
+    )
+    assert answer.body == b'["a\\tb\\\\c\'", "x\'y", -3, "100%s"]\n'.replace(b", ", b", ")
+    assert endpoint.query("SELECT count() FROM {t:Identifier}", given).body == b"1\n"
+    with pytest.raises(SqlRefused, match="cannot be read"):
+        endpoint.query("SELECT count() FROM {t:Identifier}", {"t": "attempt_fold"})
+
+
+def test_limits_hold(shop: Store) -> None:
+    endpoint = SqlEndpoint(shop.engine, {**LIMITS, "max_result_rows": 10, "max_execution_time": 1})
+    with pytest.raises(SqlRefused, match="TOO_MANY_ROWS"):
+        endpoint.query("SELECT number FROM numbers(1000)")
+    with pytest.raises(SqlRefused, match="TIMEOUT_EXCEEDED"):
+        endpoint.query("SELECT max(sipHash64(number)) FROM numbers(1000000000000)")
+    assert endpoint.query("SELECT 1").body == b"1\n"
+    endpoint.close()
+
+
+def test_databases_by_their_names(endpoint: SqlEndpoint, shop: Store) -> None:
+    for database in ("", "default", shop.engine.database):
+        assert endpoint.query("SELECT count() FROM executions", database=database).body == b"1\n"
+    with pytest.raises(SqlRefused) as caught:
+        endpoint.query("SELECT 1", database="other")
+    assert caught.value.code == 81
