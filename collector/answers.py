@@ -46,9 +46,9 @@ def events(answer: Answer, status: int) -> Response:
     return Response(msgspec.json.encode(answer), status, media_type=JSON)
 
 
-def events_unreadable(refusal: Refusal) -> Response:
-    """A body in which no event could be told from another: as if it were one rejected event."""
-    return events(Answer(0, 1, [EventError(0, refusal.message)]), refusal.http_status)
+def events_unreadable(count: int, refusal: Refusal) -> Response:
+    """A body that is refused as a whole; one in which no event can be told from another counts as one."""
+    return events(Answer(0, count, [EventError(0, refusal.message)]), refusal.http_status)
 
 
 def plain(status: int, code: int, text: str, protobuf: bool) -> Response:

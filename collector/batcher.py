@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Final, Protocol
 
 from collector.budget import Budget
@@ -54,6 +55,10 @@ class Item:
     def kind(self) -> str:
         return "event" if self.body is None else "span"
 
+    @property
+    def received_at(self) -> datetime:
+        return self.rows[0].received_at if self.body is None else self.body.received_at
+
 
 class Batcher:
     """Collects requests and commits them from one thread.
@@ -83,6 +88,7 @@ class Batcher:
         self._on_commit = tuple(on_commit)
         self._lock = threading.Lock()
         self._queue: deque[Item] = deque()
+        self._committing: list[Item] = []
         self._queued_bytes = 0
         self._rejected: dict[tuple[str, str], int] = {}
         self._arrived = threading.Event()
@@ -122,6 +128,13 @@ class Batcher:
         """Whether requests are being committed."""
         return self._thread.is_alive() and not self._closing.is_set()
 
+    def oldest_waiting_at(self) -> datetime | None:
+        """When the oldest request was received that is not committed yet: what is missing is not late before then."""
+        with self._lock:
+            # The queue is in the order of arrival, what is being committed need not be.
+            waiting = [*self._committing, *islice(self._queue, 1)]
+        return min((item.received_at for item in waiting), default=None)
+
     def close(self) -> None:
         """Take nothing more, commit what was taken, and end the thread."""
         with self._lock:
@@ -158,6 +171,8 @@ class Batcher:
                     items = [item for item in batch if item.kind == kind]
                     if items:
                         self._commit(items, uuid.uuid4().hex)
+                with self._lock:
+                    self._committing = []
                 for callback in self._on_commit:
                     callback()
                 self._write_rejected()
@@ -187,6 +202,7 @@ class Batcher:
                 size_bytes += self._queue[0].size_bytes
                 batch.append(self._queue.popleft())
             self._queued_bytes -= size_bytes
+            self._committing = batch
             if not self._closing.is_set():
                 if not self._queue:
                     self._arrived.clear()

@@ -44,7 +44,7 @@ class Source:
         self.bytes_total = 0 if path == STDIN else Path(path).stat().st_size
         self._counting = _Counting(raw)
         plain = io.BufferedReader(self._counting)
-        self.stream: "io.BufferedReader[Any]" = plain
+        self.stream: io.BufferedReader[Any] = plain
         zipped = plain.peek(len(_GZIP))[: len(_GZIP)] == _GZIP
         if zipped:
             self.stream = io.BufferedReader(gzip.GzipFile(fileobj=plain))

@@ -116,13 +116,14 @@ class _Edge:
             await asyncio.wrap_future(self._batcher.submit_events(rows, size_bytes))
         except ClientDisconnect:
             return Response(status_code=400)
-        except (InputError, Permanent) as error:
+        except InputError as error:
+            self._batcher.note_rejected("event", sender, _NAMESPACE, 1)
             refusal = refusal_of(error)
             if refusal.http_status != 400:
                 return answers.refused(refusal, protobuf=False)
-            if isinstance(error, InputError):
-                self._batcher.note_rejected("event", sender, _NAMESPACE, 1)
-            return answers.events_unreadable(refusal)
+            return answers.events_unreadable(1, refusal)
+        except Permanent as error:
+            return answers.events_unreadable(parsed.accepted + parsed.rejected, refusal_of(error))
         except StallwatchError as error:
             return answers.refused(refusal_of(error), protobuf=False)
         answer = Answer(parsed.accepted, parsed.rejected, parsed.errors)
@@ -138,7 +139,7 @@ class _Edge:
         """The body as sent, chunked or not; raises TooLarge before it is all there, Busy if there is no room."""
         limit_bytes = self._config.max_body_bytes
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared[:20]) > limit_bytes:
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit_bytes:
             raise TooLarge(f"the body has {declared[:20]} bytes and may have {limit_bytes}")
         chunks: list[bytes] = []
         async for chunk in request.stream():

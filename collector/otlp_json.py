@@ -9,12 +9,12 @@ import binascii
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from collector import otlp_shapes as shapes
 from collector.json_text import decode
 from stallwatch.errors import InputError
 
@@ -24,113 +24,17 @@ _UINT64_MAX: Final = 2**64 - 1
 _INT64: Final = (-(2**63), 2**63 - 1)
 _UINT32: Final = (0, 2**32 - 1)
 _DIGITS_MAX: Final = 20
-Number = int | float | str | None
-
-
-class _Struct(msgspec.Struct, rename="camel"):
-    pass
-
-
-class _Value(_Struct):
-    string_value: str | None = None
-    bool_value: bool | None = None
-    int_value: Number = None
-    double_value: Number = None
-    array_value: "_Values | None" = None
-    kvlist_value: "_KeyValues | None" = None
-    bytes_value: str | None = None
-
-
-class _KeyValue(_Struct):
-    key: str | None = None
-    value: _Value | None = None
-
-
-class _Values(_Struct):
-    values: list[_Value] | None = None
-
-
-class _KeyValues(_Struct):
-    values: list[_KeyValue] | None = None
-
-
-class _Resource(_Struct):
-    attributes: list[_KeyValue] | None = None
-    dropped_attributes_count: Number = None
-
-
-class _Scope(_Struct):
-    name: str | None = None
-    version: str | None = None
-    attributes: list[_KeyValue] | None = None
-    dropped_attributes_count: Number = None
-
-
-class _Event(_Struct):
-    time_unix_nano: Number = None
-    name: str | None = None
-    attributes: list[_KeyValue] | None = None
-    dropped_attributes_count: Number = None
-
-
-class _Link(_Struct):
-    trace_id: str | None = None
-    span_id: str | None = None
-    trace_state: str | None = None
-    attributes: list[_KeyValue] | None = None
-    dropped_attributes_count: Number = None
-    flags: Number = None
-
-
-class _Status(_Struct):
-    message: str | None = None
-    code: int | str | None = None
-
-
-class _Span(_Struct):
-    trace_id: str | None = None
-    span_id: str | None = None
-    trace_state: str | None = None
-    parent_span_id: str | None = None
-    flags: Number = None
-    name: str | None = None
-    kind: int | str | None = None
-    start_time_unix_nano: Number = None
-    end_time_unix_nano: Number = None
-    attributes: list[_KeyValue] | None = None
-    dropped_attributes_count: Number = None
-    events: list[_Event] | None = None
-    dropped_events_count: Number = None
-    links: list[_Link] | None = None
-    dropped_links_count: Number = None
-    status: _Status | None = None
-
-
-class _ScopeSpans(_Struct):
-    scope: _Scope | None = None
-    spans: list[_Span] | None = None
-    schema_url: str | None = None
-
-
-class _ResourceSpans(_Struct):
-    resource: _Resource | None = None
-    scope_spans: list[_ScopeSpans] | None = None
-    schema_url: str | None = None
-
-
-class _TraceRequest(_Struct):
-    resource_spans: list[_ResourceSpans] | None = None
 
 
 def trace_request(body: bytes) -> ExportTraceServiceRequest:
     """Raises InputError with the place and the reason."""
-    request = decode(body, _TraceRequest)
+    request = decode(body, shapes.TraceRequest)
     return ExportTraceServiceRequest(
         resource_spans=[_resource_spans(r) for r in request.resource_spans or ()]
     )
 
 
-def _resource_spans(group: _ResourceSpans) -> trace_pb2.ResourceSpans:
+def _resource_spans(group: shapes.ResourceSpans) -> trace_pb2.ResourceSpans:
     resource = group.resource
     return trace_pb2.ResourceSpans(
         resource=None
@@ -144,7 +48,7 @@ def _resource_spans(group: _ResourceSpans) -> trace_pb2.ResourceSpans:
     )
 
 
-def _scope_spans(group: _ScopeSpans) -> trace_pb2.ScopeSpans:
+def _scope_spans(group: shapes.ScopeSpans) -> trace_pb2.ScopeSpans:
     scope = group.scope
     return trace_pb2.ScopeSpans(
         scope=None
@@ -160,7 +64,7 @@ def _scope_spans(group: _ScopeSpans) -> trace_pb2.ScopeSpans:
     )
 
 
-def _span(span: _Span) -> trace_pb2.Span:
+def _span(span: shapes.Span) -> trace_pb2.Span:
     return trace_pb2.Span(
         trace_id=_hex("traceId", span.trace_id),
         span_id=_hex("spanId", span.span_id),
@@ -181,7 +85,7 @@ def _span(span: _Span) -> trace_pb2.Span:
     )
 
 
-def _event(event: _Event) -> trace_pb2.Span.Event:
+def _event(event: shapes.Event) -> trace_pb2.Span.Event:
     return trace_pb2.Span.Event(
         time_unix_nano=_nanoseconds("timeUnixNano", event.time_unix_nano),
         name=event.name or "",
@@ -190,7 +94,7 @@ def _event(event: _Event) -> trace_pb2.Span.Event:
     )
 
 
-def _link(link: _Link) -> trace_pb2.Span.Link:
+def _link(link: shapes.Link) -> trace_pb2.Span.Link:
     return trace_pb2.Span.Link(
         trace_id=_hex("traceId", link.trace_id),
         span_id=_hex("spanId", link.span_id),
@@ -201,12 +105,12 @@ def _link(link: _Link) -> trace_pb2.Span.Link:
     )
 
 
-def _status(status: _Status) -> trace_pb2.Status:
+def _status(status: shapes.Status) -> trace_pb2.Status:
     code = _enum("status.code", status.code, trace_pb2.Status.StatusCode.items())
     return trace_pb2.Status(message=status.message or "", code=code)  # type: ignore[arg-type]
 
 
-def _attributes(pairs: list[_KeyValue] | None, depth: int = 0) -> list[common_pb2.KeyValue]:
+def _attributes(pairs: list[shapes.KeyValue] | None, depth: int = 0) -> list[common_pb2.KeyValue]:
     return [
         common_pb2.KeyValue(
             key=pair.key or "", value=None if pair.value is None else _value(pair.value, depth)
@@ -215,7 +119,7 @@ def _attributes(pairs: list[_KeyValue] | None, depth: int = 0) -> list[common_pb
     ]
 
 
-def _value(value: _Value, depth: int) -> common_pb2.AnyValue:
+def _value(value: shapes.Value, depth: int) -> common_pb2.AnyValue:
     if depth > _DEPTH_MAX:
         raise InputError(f"an attribute is nested more than {_DEPTH_MAX} levels deep")
     if value.string_value is not None:
@@ -253,15 +157,15 @@ def _base64(text: str) -> bytes:
         raise InputError(f"bytesValue: {text[:40]!r} is not base64") from None
 
 
-def _nanoseconds(field: str, number: Number) -> int:
+def _nanoseconds(field: str, number: shapes.Number) -> int:
     return _integer(field, number, 0, _UINT64_MAX)
 
 
-def _uint32(number: Number) -> int:
+def _uint32(number: shapes.Number) -> int:
     return _integer("a count", number, *_UINT32)
 
 
-def _integer(field: str, number: Number, low: int, high: int) -> int:
+def _integer(field: str, number: shapes.Number, low: int, high: int) -> int:
     if number is None:
         return 0
     if isinstance(number, str):
@@ -297,54 +201,15 @@ def _enum(field: str, value: int | str | None, names: Sequence[tuple[str, int]])
     return value or 0
 
 
-# What is counted only --------------------------------------------------------------------------------
-
-
-class _ScopeLogs(_Struct):
-    log_records: list[msgspec.Raw] | None = None
-
-
-class _ResourceLogs(_Struct):
-    scope_logs: list[_ScopeLogs] | None = None
-
-
-class _LogsRequest(_Struct):
-    resource_logs: list[_ResourceLogs] | None = None
-
-
-class _Points(_Struct):
-    data_points: list[msgspec.Raw] | None = None
-
-
-class _Metric(_Struct):
-    gauge: _Points | None = None
-    sum: _Points | None = None
-    histogram: _Points | None = None
-    exponential_histogram: _Points | None = None
-    summary: _Points | None = None
-
-
-class _ScopeMetrics(_Struct):
-    metrics: list[_Metric] | None = None
-
-
-class _ResourceMetrics(_Struct):
-    scope_metrics: list[_ScopeMetrics] | None = None
-
-
-class _MetricsRequest(_Struct):
-    resource_metrics: list[_ResourceMetrics] | None = None
-
-
 def log_records(body: bytes) -> int:
     """How many log records are in an ExportLogsServiceRequest; raises InputError."""
-    groups = decode(body, _LogsRequest).resource_logs or ()
+    groups = decode(body, shapes.LogsRequest).resource_logs or ()
     return sum(len(s.log_records or ()) for r in groups for s in r.scope_logs or ())
 
 
 def data_points(body: bytes) -> int:
     """How many data points are in an ExportMetricsServiceRequest; raises InputError."""
-    groups = decode(body, _MetricsRequest).resource_metrics or ()
+    groups = decode(body, shapes.MetricsRequest).resource_metrics or ()
     metrics = (m for r in groups for s in r.scope_metrics or () for m in s.metrics or ())
     kinds = (
         p

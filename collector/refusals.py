@@ -2,7 +2,8 @@
 
 InputError                the body is wrong: HTTP 400, INVALID_ARGUMENT, never sent again
 ├── TooLarge              beyond a configured limit: 413, RESOURCE_EXHAUSTED
-└── Unsupported           a content type, encoding or charset that is not spoken: 415
+├── Unsupported           a content type, encoding or charset that is not spoken: 415
+└── Forbidden             not from where the sender is: 403, PERMISSION_DENIED
 Transient                 the store is away: 503, UNAVAILABLE, with the time to wait
 └── Busy                  memory is full: 429, RESOURCE_EXHAUSTED, with the time to wait
 Permanent                 the store will never take it: 400, INVALID_ARGUMENT

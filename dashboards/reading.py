@@ -66,7 +66,7 @@ def executions(store: Store, filters: Filters) -> list[Row]:
 def execution(
     store: Store, execution_id: str, run: str = "", namespace: str = "", engine: str = ""
 ) -> list[Row]:
-    """The runs of an execution, the latest first, each with its `attempt_list` and its `events`; empty if unknown."""
+    """The runs of an execution, the latest first, each with its `attempt_list` and `events`; empty if unknown."""
     parameters = {
         "execution_id": execution_id, "run": run, "namespace": namespace, "engine": engine,
     }  # fmt: skip
@@ -98,9 +98,10 @@ def _of_run(
 
 
 def steps(store: Store, filters: Filters, now: datetime) -> list[Row]:
-    """Per step: n, completed, failed, timed_out, cancelled, retried, p50_s, p95_s, p99_s over [since, until), and open now.
+    """Per step n, completed, failed, timed_out, cancelled, retried, p50_s, p95_s, p99_s over [since, until), and open.
 
     The percentiles are of completed attempts, from log-histograms (at most 1.1 % off), None when none completed.
+    `open` and `oldest_open_at` are of now, whatever the period.
     """
     window_s = window_for(filters, now)
     parameters = {**filters.parameters(), "window_s": window_s}
@@ -116,7 +117,9 @@ def steps(store: Store, filters: Filters, now: datetime) -> list[Row]:
         if step_key(row) in found:
             found[step_key(row)].update(open=row["open"], oldest_open_at=row["oldest_open_at"])
         else:
-            zeros = dict.fromkeys(("completed", "failed", "timed_out", "cancelled", "retried", "n"), 0)
+            zeros = dict.fromkeys(
+                ("completed", "failed", "timed_out", "cancelled", "retried", "n"), 0
+            )
             nothing = dict.fromkeys(("p50_s", "p95_s", "p99_s"))
             found[step_key(row)] = {**row, **zeros, **nothing, "window_s": window_s}
     return [found[key] for key in sorted(found)]
@@ -138,7 +141,7 @@ def p95_series(
 
 
 def window_for(filters: Filters, now: datetime) -> int:
-    """The width in seconds of the statistics windows that cover [since, until): the finest that are few and still kept."""
+    """The width in seconds of the statistics windows for [since, until): the finest that are few and still kept."""
     span = min(filters.until, now) - filters.since
     age_s = (now - filters.since).total_seconds()
     if span <= timedelta(hours=6) and age_s <= MINUTES_KEPT_S:
@@ -149,7 +152,7 @@ def window_for(filters: Filters, now: datetime) -> int:
 
 
 def findings(source: State | Store, filters: Filters) -> list[Finding]:
-    """Current findings (status empty: all that are not resolved), from the brain's state or, elsewhere, the store's copy."""
+    """Current findings (status empty: all that are not resolved), from the brain's state or the store's copy of it."""
     _check("status", filters.status, [status.value for status in Status])
     _check("detector", filters.detector, DETECTOR_IDS)
     wanted = [Status(filters.status)] if filters.status else [s for s in Status if s != "resolved"]

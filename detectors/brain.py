@@ -6,14 +6,14 @@ the store; a copy that failed or was lost in a crash is made again, which change
 was made already.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from detectors.absorption import explained_by
-from detectors.calibration import Calibration, learn
-from detectors.detector import Context, Detector, ExecutionKey
-from detectors.lifecycle import advance
+from detectors.calibration import Calibration, learn, raised
+from detectors.detector import Context, Detector, ExecutionKey, Place
+from detectors.lifecycle import Changes, advance
 from detectors.registry import DETECTORS
 from stallwatch.config import DetectorsConfig
 from stallwatch.model.findings import Finding, Observation, Status
@@ -59,9 +59,12 @@ class Brain:
         asked = _with_causes(only, self._config)
         observations = self._observe(tick, asked, calibration)
         earlier = {finding.fingerprint: finding for finding in self._state.findings()}
-        ran = {detector.id for detector in asked}
+        ran = {detector.id for detector in asked} | _switched_off(self._config)
         changes = advance(earlier, observations, ran, until)
         self._state.save_findings([*changes.transitions, *changes.updates], until)
+        let_go = _let_go(earlier, changes)
+        if let_go:
+            self._calibration = raised(self._store, calibration, let_go, until)
         for finding in (*changes.transitions, *changes.news):
             self._uncopied[finding.fingerprint] = finding
         self._copy(until)
@@ -109,6 +112,23 @@ class Brain:
     def _copy(self, now: datetime) -> None:
         self._store.write_findings(list(self._uncopied.values()), now)
         self._uncopied.clear()
+
+
+def _switched_off(config: DetectorsConfig) -> set[str]:
+    """Detectors that the configuration no longer wants: what they said before is over."""
+    return {detector.id for detector in DETECTORS if not config.wants(detector.id)}
+
+
+def _let_go(earlier: Mapping[str, Finding], changes: Changes) -> set[Place]:
+    """The steps that were called stalled in an execution and no longer are: it may have completed."""
+    return {
+        (after.namespace, after.engine, after.workflow, after.step)
+        for after in (*changes.transitions, *changes.news)
+        if after.detector == "stalled_step"
+        and (before := earlier.get(after.fingerprint)) is not None
+        and before.status is Status.FIRING
+        and (after.status is Status.RESOLVED or set(before.executions) - set(after.executions))
+    }
 
 
 def _with_causes(only: Collection[str] | None, config: DetectorsConfig) -> list[Detector]:

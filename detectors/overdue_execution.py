@@ -15,6 +15,7 @@ from detectors.calibration.learned import SLACK_MIN_S
 from detectors.detector import (
     Context,
     Detector,
+    ExecutionKey,
     Place,
     Row,
     execution_key,
@@ -40,8 +41,9 @@ class Overdue:
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
-    """One observation for each workflow, the oldest execution first."""
-    observations = []
+    """One observation for each workflow, the oldest execution first; of a parent and its child only
+    the child is told."""
+    candidates: list[tuple[Place, list[Overdue], Learned | None, str]] = []
     unexplained = [row for row in rows if execution_key(row) not in context.explained]
     for key, group in grouped(unexplained, "namespace", "engine", "workflow").items():
         namespace, engine, workflow = key
@@ -57,8 +59,34 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             if (found := _overdue(tick.until, row, learned, policy_s)) is not None
         ]
         if overdue:
-            observations.append(_observe(tick, place, overdue, learned, hidden_by, context))
+            candidates.append((place, overdue, learned, hidden_by))
+    late = {execution_key(one.row) for _, overdue, _, _ in candidates for one in overdue}
+    explained = _with_parents(rows, context.explained | late, late)
+    observations = []
+    for place, overdue, learned, hidden_by in candidates:
+        deepest = [one for one in overdue if execution_key(one.row) not in explained]
+        if deepest:
+            observations.append(_observe(tick, place, deepest, learned, hidden_by, context))
     return observations
+
+
+def _with_parents(
+    rows: Sequence[Row], troubled: frozenset[ExecutionKey], late: set[ExecutionKey]
+) -> set[ExecutionKey]:
+    """What needs no telling: executions explained already, and those above a troubled one, for
+    which they wait. `late` ones are told unless a child of theirs is troubled too."""
+    parents = {
+        execution_key(row): (row["namespace"], row["engine"], row["parent_execution_id"])
+        for row in rows
+        if row["parent_execution_id"]
+    }
+    explained = set(troubled - late)
+    for key in troubled:
+        above = parents.get(key)
+        while above is not None and above not in explained:
+            explained.add(above)
+            above = parents.get(above)
+    return explained
 
 
 def _overdue(
@@ -133,7 +161,8 @@ def _expected_end(until: datetime, row: Row, calibration: Calibration) -> dateti
     gap = calibration.gaps.get(key)
     if gap is None:
         return None
-    return max(until, row["last_progress_at"] + timedelta(seconds=gap.rest_s))
+    ends_at: datetime = row["last_progress_at"] + timedelta(seconds=gap.rest_s)
+    return max(until, ends_at)
 
 
 def _explain(

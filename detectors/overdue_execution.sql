@@ -1,15 +1,25 @@
--- Running executions with the time that they spent waiting or suspended so far, the wait that is still on included.
+-- Running executions with the time that they spent waiting or suspended so far, the wait that is still on included, and in the
+-- pauses that they declare between a failed attempt and the next.
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
     x.execution_id AS execution_id, x.started_at AS started_at, x.last_step AS last_step, x.last_progress_at AS last_progress_at,
-    x.open_steps AS open_steps, x.timeout_s AS timeout_s, x.sender AS sender,
-    x.waited_s + if(w.waiting_since IS NULL, 0, dateDiff('microsecond', assumeNotNull(w.waiting_since), {until:DateTime64(6, 'UTC')}) / 1e6) AS waited_s
+    x.open_steps AS open_steps, x.timeout_s AS timeout_s, x.sender AS sender, x.parent_execution_id AS parent_execution_id,
+    x.waited_s + if(w.waiting_since IS NULL, 0, dateDiff('microsecond', assumeNotNull(w.waiting_since), {until:DateTime64(6, 'UTC')}) / 1e6) + ifNull(w.paused_s, 0) AS waited_s
 FROM execution_fold AS x FINAL
 LEFT JOIN
 (
-    SELECT execution_key, run_id, toNullable(min(waiting_at)) AS waiting_since
+    SELECT
+        execution_key, run_id,
+        minOrNullIf(waiting_at, status = 'waiting') AS waiting_since,
+        toNullable(sumIf(
+            least(
+                dateDiff('microsecond', ifNull(ended_at, retrying_at), {until:DateTime64(6, 'UTC')}) / 1e6,
+                backoff_s * pow(ifNull(backoff_rate, 1), least(attempt - 1, 64)),
+                ifNull(backoff_max_s, 1e9)),
+            status IN ('failed', 'timed_out', 'backing_off') AND backoff_s > 0 AND (ifNull(max_attempts, 0) = 0 OR attempt < max_attempts))) AS paused_s
     FROM attempt_fold FINAL
-    WHERE status = 'waiting'
+    WHERE status IN ('waiting', 'failed', 'timed_out', 'backing_off')
+        AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status = 'running')
     GROUP BY execution_key, run_id
 ) AS w ON w.execution_key = x.execution_key AND w.run_id = x.run_id
 WHERE x.status = 'running'

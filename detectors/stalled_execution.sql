@@ -11,7 +11,7 @@ LEFT JOIN
         execution_key, run_id,
         toNullable(max(ended_at + toIntervalMillisecond(toUInt64(1000 * least(ifNull(backoff_max_s, 1e9), ifNull(backoff_s, 0) * pow(ifNull(backoff_rate, 1), least(attempt - 1, 64)), 1e9))))) AS retry_due_at
     FROM attempt_fold FINAL
-    WHERE status IN ('failed', 'timed_out') AND is_last_attempt AND backoff_s > 0 AND (max_attempts = 0 OR attempt < max_attempts)
+    WHERE status IN ('failed', 'timed_out') AND is_last_attempt AND backoff_s > 0 AND (ifNull(max_attempts, 0) = 0 OR attempt < max_attempts)
         AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status = 'running' AND open_steps = 0)
     GROUP BY execution_key, run_id
 ) AS r ON r.execution_key = x.execution_key AND r.run_id = x.run_id

@@ -90,21 +90,22 @@ def _late(until: datetime, row: Row, calibration: Calibration) -> Late | None:
     slack_s = max(lateness_s, SLACK_MIN_S)
     if row["status"] == "backing_off":
         return _late_retry(until, row, learned, slack_s)
-    age_s = _seconds(row["begun_at"], until)
+    # When the execution was suspended is not kept, only for how long: all of it is taken off.
+    age_s = _seconds(row["begun_at"], until) - row["suspended_s"]
     # Heartbeats renew what is held against the past; what was waited for is not the step's own time.
     beat_at = row["last_heartbeat_at"]
     beaten = beat_at is not None and beat_at >= row["begun_at"]
     silent_s = _seconds(beat_at, until) if beaten else age_s - row["waited_s"]
     limits = []
+    if row["heartbeat_timeout_s"]:
+        limit_s = row["heartbeat_timeout_s"] + slack_s
+        limits.append(Late(row, silent_s, limit_s, "heartbeat", learned))
     if learned is not None and learned.limit_s is not None:
         floor_s = row["heartbeat_timeout_s"] or 0.0
         limit_s = max(learned.limit_s, floor_s + slack_s) if beaten else learned.limit_s
         limits.append(Late(row, silent_s, limit_s, learned.threshold.rule, learned))
     if row["timeout_s"]:
         limits.append(Late(row, age_s, row["timeout_s"] + slack_s, "declared", learned))
-    if row["heartbeat_timeout_s"]:
-        limit_s = row["heartbeat_timeout_s"] + slack_s
-        limits.append(Late(row, silent_s, limit_s, "heartbeat", learned))
     if row["schedule_to_close_timeout_s"] and row["scheduled_at"] is not None:
         limit_s = row["schedule_to_close_timeout_s"] + slack_s
         limits.append(Late(row, _seconds(row["scheduled_at"], until), limit_s, "declared", learned))
@@ -181,8 +182,8 @@ def _explain(name: str, late: list[Late], executions: tuple[str, ...]) -> str:
     row = oldest.row
     age = format_duration(oldest.age_s)
     first = f"{name} has been running for {age} in {executions[0]}, since {clock(row['begun_at'])}."
-    if oldest.rule == "heartbeat":
-        last_at = row["last_heartbeat_at"]
+    last_at = row["last_heartbeat_at"]
+    if oldest.rule == "heartbeat" or (last_at is not None and oldest.rule != "declared"):
         told = "has told no heartbeat" if last_at is None else "has told no further heartbeat"
         first = f"{name} {told} for {age} in {executions[0]}."
     elif oldest.rule == "backoff":

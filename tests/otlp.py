@@ -1,8 +1,9 @@
 """Spans as plain dictionaries, and the OTLP request that carries them.
 
-A span: `trace_id`, `span_id` (hex), `name`, `start_ns` (nanoseconds since 1970), and where they differ from the defaults
-`end_ns` (the start), `parent_span_id`, `scope`, `service`, `kind`, `status` (`ok`, `error`), `message`, `attributes`,
-`events` (each `name`, `at_ns`, `attributes`). Recorded ones also have `exported_at_s`, seconds since the recording began.
+A span: `trace_id`, `span_id` (hex), `name`, `start_ns` (nanoseconds since 1970), and where they differ from the
+defaults `end_ns` (the start), `parent_span_id`, `scope`, `service`, `kind`, `status` (`ok`, `error`), `message`,
+`attributes`, `events` (each `name`, `at_ns`, `attributes`). Recorded ones also have `exported_at_s`, seconds since the
+recording began.
 """
 
 import json
@@ -12,10 +13,21 @@ from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 FIXTURES: Final = Path(__file__).parent / "fixtures"
-_KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
-_STATUSES: Final = {"ok": 1, "error": 2}
+_KINDS: Final = {
+    "internal": Span.SPAN_KIND_INTERNAL,
+    "server": Span.SPAN_KIND_SERVER,
+    "client": Span.SPAN_KIND_CLIENT,
+    "producer": Span.SPAN_KIND_PRODUCER,
+    "consumer": Span.SPAN_KIND_CONSUMER,
+}
+_STATUSES: Final = {
+    "": Status.STATUS_CODE_UNSET,
+    "ok": Status.STATUS_CODE_OK,
+    "error": Status.STATUS_CODE_ERROR,
+}
 SpanDict = Mapping[str, Any]
 
 
@@ -45,8 +57,9 @@ def request(spans: Iterable[SpanDict]) -> bytes:
             end_time_unix_nano=span.get("end_ns", span["start_ns"]),
             attributes=_attributes(span.get("attributes", {})),
         )
-        out.status.code = _STATUSES.get(span.get("status", ""), 0)
-        out.status.message = span.get("message", "")
+        out.status.CopyFrom(
+            Status(code=_STATUSES[span.get("status", "")], message=span.get("message", ""))
+        )
         for event in span.get("events", ()):
             out.events.add(
                 name=event["name"],

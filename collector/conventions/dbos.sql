@@ -33,7 +33,8 @@ FROM
         -- A failure after which the step was not tried again is the end of the span.
         arrayFilter(
             e -> e.name LIKE 'Step attempt % failed' AND e.at + toIntervalMicrosecond(toInt64(toFloat64OrZero(e.attributes['retryIntervalSeconds']) * 1e6)) < end_at,
-            arraySort(e -> e.at, events)) AS failures,
+            -- An event outside of its span has a wrong clock.
+            arraySort(e -> e.1, arrayMap(e -> CAST((least(greatest(e.at, start_at), end_at), e.name, e.attributes), 'Tuple(at DateTime64(9, \'UTC\'), name String, attributes Map(String, String))'), events))) AS failures,
         toUInt32(length(failures) + 1) AS last_attempt,
         CAST(arrayJoin(multiIf(
             operation_type = 'workflow', [('workflow.started', start_at, 0, false, ''), (concat('workflow.', outcome), end_at, 0, true, '')],

@@ -25,7 +25,8 @@ FROM
 (
     SELECT
         *,
-        arraySort(e -> e.at, events) AS states,
+        -- An event outside of its span has a wrong clock.
+        arraySort(e -> e.1, arrayMap(e -> CAST((least(greatest(e.at, start_at), end_at), e.name, e.attributes), 'Tuple(at DateTime64(9, \'UTC\'), name String, attributes Map(String, String))'), events)) AS states,
         arrayFilter(e -> e.attributes['prefect.state.name'] = 'AwaitingRetry', states) AS failures,
         arrayFilter(e -> e.attributes['prefect.state.name'] = 'Retrying', states) AS retries,
         multiIf(

@@ -3,6 +3,8 @@
 -- The tracing interceptor's RunWorkflow lasts no time and only says that the run began (again and again while the
 -- workflow's code is broken: hence one event id per run); CompleteWorkflow, whose status is never an error, closes the run.
 -- The plugin's RunWorkflow, and that of the other SDKs, lasts as long as the run.
+-- No span tells of timers and signals. A workflow can: a span of its own (Python: `completed_span`) with `stallwatch.step` and
+-- `stallwatch.waiting_on` begins a wait, one with the same `stallwatch.step` alone ends it.
 CREATE MATERIALIZED VIEW convention_temporal TO step_event_log AS
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'temporal' AS engine,
@@ -30,14 +32,15 @@ FROM
         *,
         multiIf(
             exception_type LIKE '%ContinueAsNew%' OR status_message = 'continue as new', 'continued',
-            match(exception_type, 'Cancell?ed(Error|Exception|Failure)?$'), 'cancelled',
+            -- What was cancelled may say so itself, or hand on that the activity or child that it waited for was.
+            match(exception_type, 'Cancell?ed(Error|Exception|Failure)?$') OR match(exception_message, '(?i)^(activity|child workflow execution) cancell?ed$'), 'cancelled',
             status = 'error' OR exception_type != '', 'failed',
             'completed') AS outcome,
         -- An ApplicationError carries the type that its thrower gave it in front of the message.
         if(exception_type LIKE '%ApplicationError' AND exception_message LIKE '%: %', splitByString(': ', exception_message)[1], exception_type) AS thrown_type,
         if(exception_message != '', exception_message, status_message) AS thrown_message,
         concat('temporal:', if(temporal_run_id != '', temporal_run_id, concat(trace_id, span_id))) AS run_key,
-        if(verb = 'RunActivity', parent_span_id, span_id) AS step_span_id,
+        multiIf(verb = 'RunActivity', parent_span_id, verb IN ('StartActivity', 'StartLocalActivity'), span_id, '') AS step_span_id,
         CAST(arrayJoin(multiIf(
             verb LIKE '%StartWorkflow' AND status != 'error', [('workflow.started', start_at, false, concat('temporal:', trace_id, span_id, ':started'))],
             verb = 'RunWorkflow' AND duration_s = 0, [('workflow.started', start_at, false, concat(run_key, ':started'))],
@@ -45,6 +48,8 @@ FROM
             verb = 'CompleteWorkflow', [(concat('workflow.', outcome), end_at, true, concat(run_key, ':closed'))],
             verb IN ('StartActivity', 'StartLocalActivity'), [('step.scheduled', start_at, false, concat('temporal:', trace_id, span_id, ':scheduled'))],
             verb = 'RunActivity', [('step.started', start_at, false, concat('temporal:', trace_id, span_id, ':started')), (concat('step.', outcome), end_at, true, concat('temporal:', trace_id, span_id, ':ended'))],
+            target = '' AND attributes['stallwatch.step'] != '' AND attributes['stallwatch.waiting_on'] != '', [('step.waiting', start_at, false, concat('temporal:', trace_id, span_id, ':waiting'))],
+            target = '' AND attributes['stallwatch.step'] != '', [('step.completed', end_at, true, concat('temporal:', trace_id, span_id, ':waited'))],
             [])), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool, event_id String)') AS said
     FROM
     (

@@ -110,9 +110,7 @@ def number(title: str, name: str, alarming: bool = False) -> stat.Panel:
         .height(4)
         .span(6)
         .with_target(_Query(name, drawn=False))
-        .thresholds(
-            build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
-        )
+        .thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
         .graph_mode(common_model.BigValueGraphMode.NONE)
         .no_value("0")
     )
@@ -154,7 +152,9 @@ def curves(
     )
 
 
-def rows(title: str, name: str, columns_s: Sequence[str] = (), description: str = "") -> table.Panel:
+def rows(
+    title: str, name: str, columns_s: Sequence[str] = (), description: str = ""
+) -> table.Panel:
     """A table; `columns_s` are shown as durations."""
     panel = (
         table.Panel()

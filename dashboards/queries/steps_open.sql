@@ -1,7 +1,7 @@
 SELECT
     a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.step AS step, count() AS open,
-    min(coalesce(a.started_at, a.scheduled_at, a.waiting_at, a.first_received_at)) AS oldest_open_at
-FROM attempt_fold AS a FINAL
+    min(coalesce(a.started_at, a.scheduled_at, a.waiting_at)) AS oldest_open_at
+FROM attempts AS a
 WHERE a.ended_at IS NULL AND a.is_last_attempt
     AND ({namespace:String} = '' OR a.namespace = {namespace:String})
     AND ({engine:String} = '' OR a.engine = {engine:String})

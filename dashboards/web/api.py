@@ -56,9 +56,7 @@ def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
 
     def recommendations(request: Request) -> Any:
         allowed = (*PLACE, "limit")
-        filters = filters_of(
-            request.query_params, clock.now(), allowed, limit=reading.LIMIT_MAX
-        )
+        filters = filters_of(request.query_params, clock.now(), allowed, limit=reading.LIMIT_MAX)
         return reading.recommendations(store, filters)
 
     def unknown(request: Request) -> Any:

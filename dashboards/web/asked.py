@@ -10,8 +10,6 @@ from dashboards.reading import Filters
 from stallwatch.errors import InputError
 from stallwatch.model.durations import parse_time
 
-TEXTS = ("namespace", "engine", "workflow", "step", "status", "detector")
-
 
 def filters_of(
     asked: QueryParams,
@@ -27,7 +25,15 @@ def filters_of(
     for name in asked:
         if name not in allowed:
             raise InputError(f"{name}: is not a filter here; there are {', '.join(allowed)}")
-    filters = Filters(**{name: asked[name] for name in TEXTS if name in asked}, limit=limit)
+    filters = Filters(
+        namespace=asked.get("namespace", ""),
+        engine=asked.get("engine", ""),
+        workflow=asked.get("workflow", ""),
+        step=asked.get("step", ""),
+        status=asked.get("status", ""),
+        detector=asked.get("detector", ""),
+        limit=limit,
+    )
     if asked.get("until"):
         filters = replace(filters, until=parse_time(asked["until"], now))
     if asked.get("since"):

@@ -39,6 +39,8 @@ def clickhouse_routes(endpoint: SqlEndpoint, prefix: str = "/clickhouse") -> lis
     async def query(request: Request) -> Response:
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             return _refusal(SqlRefused("send the query as the body or as `query`, not as a form"))
+        if request.query_params.get("compress", "0") not in ("0", "false"):
+            return _refusal(SqlRefused("compress=1 is not spoken here: send Accept-Encoding: gzip"))
         body = await _body(request)
         if body is None:
             return _refusal(SqlRefused(f"a query may have {QUERY_BYTES_MAX} bytes"))

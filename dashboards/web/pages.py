@@ -25,6 +25,7 @@ PERIOD_DEFAULT: Final = "24h"
 SENDER_SILENT_S: Final = 300.0
 """A sender not heard for so long is shown as quiet; whether that is trouble, telemetry_silence judges."""
 IDS_SHOWN_MAX: Final = 8
+NOTHING: Final = "\N{EN DASH}"
 _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 
@@ -40,7 +41,7 @@ class Pages:
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self._templates.filters.update(
-            duration=lambda s: "–" if s is None else format_duration(s),
+            duration=lambda s: NOTHING if s is None else format_duration(s),
             clock_time=_clock_time,
             execution_url=execution_url,
             words=lambda text: str(text).replace("_", " "),
@@ -148,7 +149,7 @@ def _card(finding: Finding, now: datetime) -> dict[str, Any]:
     place = [finding.namespace, finding.engine, finding.workflow, finding.step]
     return {
         "finding": finding,
-        "place": " › ".join(part for part in place if part),
+        "place": " · ".join(part for part in place if part),
         "age_s": max(0.0, (now - finding.first_seen).total_seconds()),
         "shown": finding.executions[:IDS_SHOWN_MAX],
         "more": finding.count - len(finding.executions[:IDS_SHOWN_MAX]),
@@ -156,4 +157,4 @@ def _card(finding: Finding, now: datetime) -> dict[str, Any]:
 
 
 def _clock_time(when: datetime | None) -> str:
-    return "–" if when is None else when.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    return NOTHING if when is None else when.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

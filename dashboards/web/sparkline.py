@@ -12,9 +12,7 @@ _DECADE_MIN: Final = 0.3
 """The curve's height spans at least a factor of two, so that noise does not look like news."""
 
 
-def sparkline(
-    series: Sequence[tuple[datetime, float]], since: datetime, until: datetime
-) -> str:
+def sparkline(series: Sequence[tuple[datetime, float]], since: datetime, until: datetime) -> str:
     """`x,y` points on a logarithmic scale of the values (> 0), oldest first; empty below two points."""
     if len(series) < 2:
         return ""

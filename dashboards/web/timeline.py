@@ -18,7 +18,7 @@ _LABEL_CHARACTERS: Final = 34
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of one attempt: `kind` is queued, waiting, backoff or the attempt's status; x and width in the picture."""
+    """A stretch of one attempt: `kind` is queued, backoff or the attempt's status; x and width in the picture."""
 
     kind: str
     x: float
@@ -66,9 +66,7 @@ def timeline(run: dict[str, Any], now: datetime) -> Timeline:
         )
         for i in range(TICKS)
     )
-    return Timeline(
-        len(rows) * ROW_HEIGHT + ROW_HEIGHT, rows, ticks, len(attempts) - len(shown)
-    )
+    return Timeline(len(rows) * ROW_HEIGHT + ROW_HEIGHT, rows, ticks, len(attempts) - len(shown))
 
 
 @dataclass(frozen=True)

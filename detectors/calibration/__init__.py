@@ -3,5 +3,6 @@ is heard. Learned hourly, carried to every detector, and never asked of the stor
 
 from detectors.calibration.learned import Calibration, Learned, RetryHabit, Spread
 from detectors.calibration.learning import learn
+from detectors.calibration.ratchet import raised
 
-__all__ = ["Calibration", "Learned", "RetryHabit", "Spread", "learn"]
+__all__ = ["Calibration", "Learned", "RetryHabit", "Spread", "learn", "raised"]

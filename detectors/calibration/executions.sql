@@ -3,7 +3,7 @@ SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s)) AS durations_s,
-    maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical) AS longest_live_s,
+    ifNull(maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical), 0) AS longest_live_s,
     arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', x.ended_at, x.ended_received_at) / 1e6, NOT x.historical)) AS late,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
     min(x.ended_at) AS first_at,

@@ -4,7 +4,7 @@ SELECT
     namespace, engine, workflow, after_step AS step,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(gap_s) AS durations_s,
-    maxIf(gap_s, NOT historical) AS longest_live_s,
+    ifNull(maxIf(gap_s, NOT historical), 0) AS longest_live_s,
     quantile(0.5)(rest_s) AS rest_s,
     toFloat64(0) AS lateness_s,
     min(begin_at) AS first_at,

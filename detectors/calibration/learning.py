@@ -52,11 +52,11 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
     """
     window = {"from": now - WINDOW, "until": now}
     sampled = {**window, "sample": SAMPLE}
-    steps = store.select(_sql("steps"), sampled)
-    gaps = store.select(_sql("gaps"), sampled)
-    executions = store.select(_sql("executions"), sampled)
-    senders = store.select(_sql("senders"), sampled)
-    retries = store.select(_sql("retries"), {**window, "from": now - RETRY_WINDOW})
+    steps = store.select(statement("steps"), sampled)
+    gaps = store.select(statement("gaps"), sampled)
+    executions = store.select(statement("executions"), sampled)
+    senders = store.select(statement("senders"), sampled)
+    retries = store.select(statement("retries"), {**window, "from": now - RETRY_WINDOW})
     budget = STALL_SHARE * budget_per_week
     fleet = _fleet_per_week([*steps, *gaps, *executions])
     return Calibration(
@@ -73,7 +73,8 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
     )
 
 
-def _sql(name: str) -> str:
+def statement(name: str) -> str:
+    """The text of one of this room's statements."""
     path = files("detectors.calibration") / f"{name}.sql"
     return path.read_text(encoding="utf-8").strip()
 

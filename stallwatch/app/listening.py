@@ -47,6 +47,8 @@ class HttpServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            # Who is local decides what is allowed: no header may claim to be.
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
             server_header=False,
         )

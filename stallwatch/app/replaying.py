@@ -3,14 +3,16 @@
 anyone else reads, and no one is told."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from detectors.brain import Brain
 from stallwatch.clock import Clock, SystemClock
-from stallwatch.config import load_detectors
+from stallwatch.config import DetectorsConfig, load_detectors
+from stallwatch.errors import InputError
+from stallwatch.model.durations import format_duration, rfc3339
 from stallwatch.model.findings import Finding, Status
 from stallwatch.simulator.expectations import check_expectation
 from stallwatch.simulator.scenario import Delivery, Scenario
@@ -20,6 +22,7 @@ from stallwatch.store.state import State
 SENDER: Final = "scenario"
 """All events of a scenario come from one sender, so that its silence can be told."""
 TICKS_BETWEEN: Final = 3
+TICKS_BETWEEN_MAX: Final = 40
 """Ticks between a scenario's start and its last expectation beside those that it asks for: what
 detectors say depends on the time they are asked for only, so idle ones can be skipped."""
 CALIBRATION_EVERY: Final = timedelta(hours=1)
@@ -119,12 +122,111 @@ class _Stage:
 
 
 def _grid(start: datetime, end: datetime, upto: datetime, after: datetime) -> Iterable[datetime]:
-    """The ticks strictly between `after` and `upto`: TICKS_BETWEEN over the whole run, at least one
-    an hour."""
+    """The ticks strictly between `after` and `upto`: TICKS_BETWEEN over the whole run, and one an
+    hour unless these are more than TICKS_BETWEEN_MAX."""
     step = min((end - start) / (TICKS_BETWEEN + 1), CALIBRATION_EVERY)
+    step = max(step, (end - start) / (TICKS_BETWEEN_MAX + 1))
     if step <= timedelta(0):
         return
     number = (after - start) // step + 1
     while (at := start + number * step) < upto:
         yield at
         number += 1
+
+
+def detect_at(
+    store: Store,
+    at: datetime,
+    config: DetectorsConfig,
+    only: Collection[str] | None = None,
+    *,
+    now: datetime,
+    retention_s: float,
+) -> list[Finding]:
+    """What the detectors hold true of `at`, judged from what was received before it.
+
+    1. copy the past up to the warm-up into a scratch database, receive times kept; 2. copy on and
+    tick through the warm-up, so that it is known since when; 3. tick at `at`.
+
+    `only`: these detectors. `retention_s`: how long events are kept; an `at` older than that, or
+    later than `now`, is an InputError. Returns findings that are pending, firing or unknown.
+    """
+    if at > now:
+        raise InputError(f"{rfc3339(at)} has not come yet")
+    if now - at > timedelta(seconds=retention_s):
+        kept = format_duration(retention_s)
+        raise InputError(f"{rfc3339(at)} is beyond what is kept: events are deleted after {kept}")
+    epoch = at - WARM_UP
+    with store.scratch(f"detect_{next(_numbers)}", at) as scratch:
+        copied = _Copy(store, scratch, at)
+        copied.move_to(epoch)
+        state = State(None)
+        brain = Brain(scratch, state, config, epoch)
+        for until in (*(at - before for before in WARM_UP_TICKS if before < WARM_UP), at):
+            copied.move_to(until)
+            brain.calibrate(until)
+            brain.tick(until, only)
+        found = brain.findings()
+        state.close()
+    return [one for one in found if only is None or one.detector in only]
+
+
+class _Copy:
+    """Events and deliveries on their way from one database to another, by receive time.
+
+    Of the past only what can matter: the last PAST before the warm-up, and the whole of executions
+    that were heard of since.
+    """
+
+    _EVENTS: Final = """
+        INSERT INTO `{target}`.step_event_log ({columns})
+        SELECT {selected}
+        FROM step_event_log FINAL
+        WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
+            AND received_at < {{upto:DateTime64(6, 'UTC')}}
+            AND execution_key IN
+            (
+                SELECT execution_key
+                FROM step_event_log
+                WHERE received_at >= {{past:DateTime64(6, 'UTC')}}
+                    AND received_at < {{at:DateTime64(6, 'UTC')}}
+                UNION DISTINCT
+                SELECT execution_key FROM execution_fold FINAL WHERE ended_at IS NULL
+            )"""
+    _BEATS: Final = """
+        INSERT INTO `{target}`.sender_beat
+        SELECT *
+        FROM sender_beat
+        WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
+            AND received_at < {{upto:DateTime64(6, 'UTC')}}
+            AND received_at >= {{past:DateTime64(6, 'UTC')}}"""
+
+    def __init__(self, source: Store, target: Store, at: datetime) -> None:
+        self._source = source
+        self._target = target
+        self._at = at
+        self._since = datetime(1970, 1, 1, tzinfo=UTC)
+        columns = source.select(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() "
+            "AND table = 'step_event_log' AND default_kind != 'MATERIALIZED'"
+        )
+        self._columns = [str(row["name"]) for row in columns]
+
+    def move_to(self, upto: datetime) -> None:
+        """Copy what was received before `upto` and not copied yet, and fold it."""
+        batch = self._target.next_batch(upto)
+        selected = [f"{batch} AS batch" if name == "batch" else name for name in self._columns]
+        database = self._target.engine.database
+        parameters = {
+            "since": self._since,
+            "upto": upto,
+            "past": self._at - WARM_UP - PAST,
+            "at": self._at,
+        }
+        events = self._EVENTS.format(
+            target=database, columns=", ".join(self._columns), selected=", ".join(selected)
+        )
+        self._source.engine.command(events, parameters)
+        self._source.engine.command(self._BEATS.format(target=database), parameters)
+        self._target.fold(upto)
+        self._since = upto

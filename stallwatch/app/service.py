@@ -190,7 +190,10 @@ class Service:
     # Jobs --------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        """Judge as of the moment up to which everything received is folded: what only waits here is not late."""
         now = self._clock.now()
+        now = min(now, self.collector.batcher.oldest_waiting_at() or now)
+        self._folder.catch_up()
         due = [d.id for d in DETECTORS if self._is_due(d.id, d.every_s, now)]
         if due:
             with self._tracer.start_as_current_span("detect"):
@@ -245,13 +248,19 @@ class Service:
         return {"events": erased}
 
     def _detect(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        self._folder.catch_up()
         now = self._clock.now()
         at = parse_time(str(fields["at"]), now)
         only = fields.get("only")
         if only is not None and not isinstance(only, list):
             raise InputError("only: must be a list of detector ids")
         found = replaying.detect_at(
-            self.store, at, self.settings.detectors, only, self.settings.store.retention.events
+            self.store,
+            at,
+            self.settings.detectors,
+            only,
+            now=now,
+            retention_s=self.settings.store.retention.events,
         )
         return [finding_to_json(finding) for finding in found]
 

@@ -82,6 +82,7 @@ class Ticker:
         _log.error(
             "job failed, will run again",
             extra={"job": event.job_id, "reason": str(event.exception)},
+            exc_info=event.exception,
         )
 
 

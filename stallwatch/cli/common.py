@@ -21,6 +21,10 @@ from stallwatch.model.durations import format_duration, parse_time
 CLOCK: Final = SystemClock()
 
 
+EVERYWHERE: Final = {"namespace": "default", "engine": "custom"}
+"""Values that say nothing where no row has another."""
+
+
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
@@ -30,7 +34,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
-        help="The configuration file. Default: the one that STALLWATCH_CONFIG names, else ./stallwatch.toml if it is there.",
+        help="The configuration file. Default: what STALLWATCH_CONFIG names, else ./stallwatch.toml.",
         show_default=False,
     ),
 ]
@@ -85,8 +89,12 @@ def print_rows(
     if not rows:
         err().print(nothing)
         return
-    # Columns in which no row has anything only take room.
-    shown = [column for column in columns if any(row.get(column) not in ("", None) for row in rows)]
+    # Columns in which no row has anything of its own only take room.
+    shown = [
+        column
+        for column in columns
+        if any(row.get(column) not in ("", None, EVERYWHERE.get(column)) for row in rows)
+    ]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in shown:
         table.add_column(_title(column), justify="right" if _is_number(rows, column) else "left")

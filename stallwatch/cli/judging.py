@@ -60,7 +60,12 @@ def detect(
         else:
             with own_store(settings, CLOCK) as store:
                 found = replaying.detect_at(
-                    store, when, settings.detectors, only, settings.store.retention.events
+                    store,
+                    when,
+                    settings.detectors,
+                    only,
+                    now=CLOCK.now(),
+                    retention_s=settings.store.retention.events,
                 )
             rows = [finding_to_json(finding) for finding in found]
     print_findings(rows, format_)

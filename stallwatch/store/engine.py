@@ -5,6 +5,7 @@ Clients are not shared between threads: each call borrows one from a small pool,
 """
 
 import queue
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,13 @@ SETTINGS: Final[dict[str, Any]] = {
     "mutations_sync": 2,
 }
 POOL_MAX: Final = 8
+PASSING_CODES: Final = frozenset(
+    # Timeouts, too many queries or parts, memory, network, disk full or not writable, keeper, read-only.
+    {3, 74, 75, 76, 159, 202, 209, 210, 225, 241, 242, 243, 252, 319, 425, 499, 999}
+)
+"""Error codes of ClickHouse that speak of a state which passes, not of the statement or its rows."""
+_CODE: Final = re.compile(r"Code: (\d+)")
+_PLACES: Final = re.compile(r"(: )?\(?in (file/uri|scope) [^)]*\)?|: While executing .*")
 Parameters = Mapping[str, Any]
 
 
@@ -202,8 +210,12 @@ def translated() -> Iterator[None]:
     except OperationalError as error:
         raise StoreUnavailable(_first_line(error)) from error
     except ClickHouseError as error:
-        raise StoreRefused(_first_line(error)) from error
+        found = _CODE.search(str(error))
+        passing = found is not None and int(found[1]) in PASSING_CODES
+        raise (StoreUnavailable if passing else StoreRefused)(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:2000]
+    """The engine's sentence, without the paths and streams that it adds."""
+    line = str(error).strip().split("\n", 1)[0]
+    return _PLACES.sub("", line)[:1000]

@@ -14,6 +14,7 @@ HOUSEKEEPING: Final = (
     ("touched_execution", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("touched_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("engine_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
+    ("trace_root", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
     ("generic_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
     ("dirty_window", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("sender_beat", "received_at", 8 * 86_400.0),

@@ -136,9 +136,9 @@ _SPECIAL: Final[dict[str, Callable[[bytes, int, list[str], int], int]]] = {
 
 
 def _split(type_: str) -> tuple[str, list[str]]:
-    """`Map(String, UInt8)` as its name and the texts between its outermost commas; field names of tuples are cut off."""
+    """`Map(String, UInt8)` as its name and what stands between its outermost commas, without tuples' field names."""
     name, bracket, rest = type_.partition("(")
-    if not bracket:
+    if not bracket or rest == ")":
         return name, []
     parts, depth, quoted, part = [], 0, "", ""
     for character in rest[:-1]:

@@ -8,6 +8,7 @@ tables; what follows is what it lets through on an embedded engine: INTO OUTFILE
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from stallwatch.errors import StoreRefused
@@ -25,11 +26,14 @@ TABLE_FUNCTIONS: Final = frozenset(
 )
 _DENIED_WORDS: Final = re.compile(
     r"file|outfile|infile|eval|evalmlmethod|catboostevaluate|joinget.*|dictget.*|dicthas|dictisin|"
-    r"ai(?:classify|embed|extract|filter|generate|redact|similarity|translate)|getmacro|getclienthttpheader|showcertificate|sleep|sleepeachrow|filesystem.*|"
-    r"logtrace|reversednsquery|zookeeper.*|getserverport|getserversetting|hostname|fullhostname|"
+    r"ai(?:classify|embed|extract|filter|generate|redact|similarity|translate)|getmacro|"
+    r"getclienthttpheader|showcertificate|sleep|sleepeachrow|filesystem.*|logtrace|"
+    r"reversednsquery|zookeeper.*|getserverport|getserversetting|hostname|fullhostname|"
     r"naivebayes.*|addressto.*|getmergetreesetting",
     re.IGNORECASE,
 )
+_CONFUSING: Final = re.compile(r"[\\\x00-\x1f]|identifier:|name:")
+"""Names that could pass for something else in the text of a query tree."""
 _TOKEN: Final = re.compile(
     r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|[^\W\d]\w*|\d[\w.]*|\s+|.", re.DOTALL
 )
@@ -39,9 +43,9 @@ _SHOW: Final = re.compile(
 )
 _NODE: Final = re.compile(r"^( *)([A-Z_]+(?: [A-Z]+)*)(?: id: \d+(.*))?$")
 _NAMES: Final = {
-    "TABLE_FUNCTION": r"table_function_name: (\w+)",
-    "TABLE": r"table_name: ([^,]+)",
-    "IDENTIFIER": r"\bidentifier: ([^,]+)",
+    "TABLE_FUNCTION": r".*\btable_function_name: (\w+)",
+    "TABLE": r".*\btable_name: ([^,]+)",
+    "IDENTIFIER": r".*\bidentifier: ([^,]+)",
 }
 _TABLE_PLACES: Final = frozenset(
     {"JOIN TREE", "LEFT TABLE EXPRESSION", "RIGHT TABLE EXPRESSION", "TABLE EXPRESSION"}
@@ -58,7 +62,7 @@ class SqlRefused(StoreRefused):
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that may be looked at: its text without the FORMAT clause, the format it asks for, whether it selects."""
+    """A statement that may run: its text without the FORMAT clause, the format it asks for, whether it selects."""
 
     text: str
     format: str
@@ -75,9 +79,11 @@ def read_statement(canonical: str, databases: Collection[str], views: Collection
         tokens = tokens[:-2]
     for token in tokens:
         word = token.strip("`") if token[0] != "'" else ""
+        if token[0] == "`" and _CONFUSING.search(token):
+            raise SqlRefused(f"the name {token} cannot be used here")
         if _DENIED_WORDS.fullmatch(word):
             raise SqlRefused(f"{word} cannot be used here: this endpoint reads the public views")
-    for before, word in zip(tokens, tokens[1:], strict=False):
+    for before, word in pairwise(tokens):
         if before == "PARALLEL" and word == "WITH":
             raise SqlRefused("one statement at a time")
     if tokens[0] in ("SELECT", "WITH"):
@@ -89,8 +95,13 @@ def read_statement(canonical: str, databases: Collection[str], views: Collection
         )
     if shown["table"]:
         _check_table(shown["table"].replace("`", ""), databases, views)
-    if shown["database"] and shown["database"].strip("`") not in {*databases, "system"}:
-        raise SqlRefused(f"the database {shown['database']} cannot be read here")
+    database = (shown["database"] or "").strip("`")
+    if database and database not in {*databases, "system"}:
+        raise SqlRefused(f"the database {database} cannot be read here")
+    if text.startswith("SHOW TABLES") and database != "system":
+        # Query builders offer what this lists, so it lists what can be read.
+        names = ", ".join(f"('{view}')" for view in sorted(views))
+        text = f"SELECT name FROM values('name String', {names})"
     return Statement(text, format_, selects=False)
 
 
@@ -102,7 +113,8 @@ def check_tree(
     `tree` is its EXPLAIN QUERY TREE run_passes=0, where names are not resolved yet and nothing ran;
     `internal` are the database's tables that are not public.
     """
-    named = set(re.findall(r"\b(?:cte_name|alias): ([^\s,]+)", tree))
+    # A constant may contain such text too: it can only add a name, and a plain one that is not internal is a view.
+    named = {name for name in re.findall(r"\bcte_name: ([^\s,]+)", tree) if "." not in name}
     parents: list[tuple[int, str]] = []
     for line in tree.splitlines():
         node = _NODE.match(line)
@@ -119,10 +131,9 @@ def check_tree(
             raise SqlRefused(f"the table function {name} cannot be used here")
         if kind == "TABLE" or (kind == "IDENTIFIER" and in_table_place and name not in named):
             _check_table(name, databases, views)
-        elif kind == "IDENTIFIER" and name not in named:
-            # `x IN name` reads a table when no column has the name.
-            if database == "system" or (last in internal and database in ("", *databases)):
-                _check_table(name, databases, views)
+        # `x IN name` reads a table when no column has the name.
+        if kind == "IDENTIFIER" and (database == "system" or last in internal):
+            _check_table(name, databases, views)
 
 
 def _name(kind: str, rest: str) -> str:

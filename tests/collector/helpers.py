@@ -75,6 +75,7 @@ class FakeStore:
     rejections: list[tuple[str, int]] = field(default_factory=list)
     bad: set[object] = field(default_factory=set)
     away_times: int = 0
+    retry_after_s: float | None = None
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
 
@@ -102,7 +103,7 @@ class FakeStore:
         self.tried.append(insert)
         if self.away_times > 0:
             self.away_times -= 1
-            raise StoreUnavailable("the store is restarting")
+            raise StoreUnavailable("the store is restarting", self.retry_after_s)
         if self.bad & set(payloads):
             raise StoreRefused("cannot parse this")
         self.inserts.append(insert)

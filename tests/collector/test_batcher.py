@@ -1,18 +1,21 @@
 """Group commit: who waits for what, what is tried again, and who is blamed."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from prometheus_client import CollectorRegistry
 
 from collector.batcher import RETRY_DELAYS_S, Batcher
 from collector.meters import Meters
+from collector.otlp import TRACES
 from collector.refusals import Busy
-from stallwatch.clock import ManualClock
-from stallwatch.errors import Permanent, Transient
+from stallwatch.clock import ManualClock, SystemClock
+from stallwatch.errors import Permanent, StoreUnavailable, Transient
 from stallwatch.model.events import event_from_dict
-from stallwatch.store import Body, EventRow
-from tests.collector.helpers import NOW, FakeStore, step_event
+from stallwatch.store import Body, EventRow, Store
+from tests.collector.helpers import NOW, FakeStore, span, step_event, trace_request
 
 WAIT_S = 30
 
@@ -128,7 +131,8 @@ def test_a_refused_batch_is_halved_until_the_bad_ones_are_alone(
     for number, future in enumerate(futures):
         error = future.exception(WAIT_S)
         assert isinstance(error, Permanent) if number in bad else error is None
-    assert sorted(bench.store.stored()[1:]) == [b"%d" % n for n in range(10) if n not in bad]
+    assert len(bench.store.stored()) == 11 - len(bad)
+    assert set(bench.store.stored()[1:]) == {b"%d" % n for n in range(10) if n not in bad}
     tokens = [insert.token for insert in bench.store.tried]
     assert len(set(tokens)) == len(tokens), (
         "each half is another batch and needs a token of its own"
@@ -137,6 +141,54 @@ def test_a_refused_batch_is_halved_until_the_bad_ones_are_alone(
     assert bench.sample("collector_rejected_total", item="span") == len(bad)
     assert bench.sample("collector_accepted_total", item="span") == 11 - len(bad)
     assert bench.store.rejections == [("sender", len(bad))]
+
+
+def test_a_body_that_only_the_engine_refuses_harms_nobody(store: Store) -> None:
+    """Two values of a oneof are well-formed protobuf (the last one counts), but the engine does not take them."""
+    twice = (
+        AnyValue(string_value="a").SerializeToString() + AnyValue(int_value=1).SerializeToString()
+    )
+    assert len(twice) == len(AnyValue(string_value="abc").SerializeToString())
+    attribute = KeyValue(key="k", value=AnyValue(string_value="abc"))
+    one = span(1)
+    one.attributes.append(attribute)
+    bad = trace_request(one).replace(attribute.value.SerializeToString(), twice)
+    assert TRACES.check_protobuf(bad).count == 1
+    batcher = Batcher(store, SystemClock(), Meters(CollectorRegistry()), 200, 1_000_000)
+    requests = [trace_request(span(2)), bad, trace_request(span(3))]
+    futures = [batcher.submit_otlp(Body(request, NOW, "s"), 1) for request in requests]
+    errors = [future.exception(WAIT_S) for future in futures]
+    batcher.close()
+    assert [type(error) for error in errors] == [type(None), Permanent, type(None)]
+    rows = store.select("SELECT name FROM span_log ORDER BY name")
+    assert [row["name"] for row in rows] == ["span 2", "span 3"]
+    rejected = store.select("SELECT sum(rejected) AS n FROM sender_beat")
+    assert rejected == [{"n": 1}]
+
+
+def test_the_same_batch_sent_twice_lands_once(store: Store) -> None:
+    class AnswerLost:
+        """Commits the first time and says that the store was away."""
+
+        def __init__(self) -> None:
+            self.lost = 0
+
+        def insert_otlp(self, bodies: Sequence[Body], token: str = "") -> None:
+            store.insert_otlp(bodies, token)
+            if self.lost == 0:
+                self.lost = 1
+                raise StoreUnavailable("the answer got lost")
+
+        insert_event_rows = staticmethod(store.insert_event_rows)
+        note_rejected = staticmethod(store.note_rejected)
+
+    lossy = AnswerLost()
+    batcher = Batcher(lossy, ManualClock(NOW), Meters(CollectorRegistry()), 0, 1_000_000)
+    batcher.submit_otlp(Body(trace_request(span(1)), NOW, "s"), 1).result(WAIT_S)
+    batcher.close()
+    assert lossy.lost == 1
+    assert store.select("SELECT count() AS n FROM span_log") == [{"n": 1}]
+    assert store.select("SELECT sum(accepted) AS n FROM sender_beat") == [{"n": 1}]
 
 
 def test_memory_is_bounded_and_busy_says_when_to_come_back() -> None:

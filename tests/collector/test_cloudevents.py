@@ -21,9 +21,9 @@ AT = "2026-01-05T10:00:00-01:00"
 
 
 def lifecycle(scope: str, phase: str, **data: object) -> dict[str, Any]:
-    name = {"name": INSTANCE, "definition": DEFINITION}
+    name: dict[str, object] = {"name": INSTANCE, "definition": DEFINITION}
     if scope == "task":
-        name = {"workflow": INSTANCE, "task": "/do/1/initialize"}  # type: ignore[dict-item]
+        name = {"workflow": INSTANCE, "task": "/do/1/initialize"}
     return {
         "specversion": "1.0",
         "type": f"io.serverlessworkflow.{scope}.{phase}.v1",

@@ -223,6 +223,19 @@ def test_history_is_not_taken_from_other_machines() -> None:
     assert fake.stored() == []
 
 
+def test_events_that_the_store_refuses_are_all_rejected() -> None:
+    fake = FakeStore(bad={"o-1"})
+    with (
+        collecting(fake, ManualClock(NOW)) as collector,
+        serving(collector) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        answer = client.post("/v1/events", json=[step_event(1), step_event(2), 7])
+    told = answer.json()
+    assert (answer.status_code, told["accepted"], told["rejected"]) == (400, 0, 3)
+    assert "refused" in told["errors"][0]["message"]
+
+
 # Fuzz ----------------------------------------------------------------------------------------------------
 
 _scalars = (

@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -222,7 +223,7 @@ def test_logs_and_metrics_are_accepted_and_their_answer_says_that_they_are_not_s
 
     answer = client.post("/v1/logs", json={"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}]})
     assert answer.json()["partialSuccess"]["rejectedLogRecords"] == "1"
-    gauge = {"gauge": {"dataPoints": [{}, {}]}}
+    gauge: dict[str, Any] = {"gauge": {"dataPoints": [{}, {}]}}
     answer = client.post(
         "/v1/metrics", json={"resourceMetrics": [{"scopeMetrics": [{"metrics": [gauge]}]}]}
     )

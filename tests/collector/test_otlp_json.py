@@ -121,7 +121,7 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=6,
 )
-_any_value = st.deferred(
+_any_value: st.SearchStrategy[Any] = st.deferred(
     lambda: (
         st.dictionaries(
             st.sampled_from(

@@ -1,6 +1,6 @@
 """Unmodified OpenTelemetry SDKs deliver every span."""
 
-import os
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,10 +15,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from collector.batcher import RETRY_DELAYS_S
+from collector.otlp import TRACES
 from collector.service import Collector
-from stallwatch.clock import SystemClock
+from stallwatch.clock import ManualClock, SystemClock
 from stallwatch.store import Store
-from tests.collector.helpers import collecting, serving
+from tests.collector.helpers import NOW, FakeStore, collecting, serving
 from tests.requirements import require
 
 COUNT = 1000
@@ -47,14 +49,16 @@ def send(exporter: SpanExporter) -> None:
     provider.shutdown()
 
 
-def assert_complete(store: Store, sender: str) -> None:
+def assert_complete(store: Store, sender: str, service: str = "shop") -> None:
     row = store.select(
-        "SELECT count() AS n, uniqExact(span_id) AS different, any(service) AS service, any(sender) AS sender FROM span_log"
+        "SELECT count() AS n, uniqExact(span_id) AS different, any(service) AS service, "
+        "any(sender) AS sender FROM span_log"
     )[0]
-    assert row == {"n": COUNT, "different": COUNT, "service": "shop", "sender": sender}
+    assert row == {"n": COUNT, "different": COUNT, "service": service, "sender": sender}
     assert store.select("SELECT 1 FROM quarantine") == []
     orphans = store.select(
-        "SELECT count() AS n FROM span_log WHERE name = 'child' AND (trace_id, parent_span_id) NOT IN (SELECT trace_id, span_id FROM span_log)"
+        "SELECT count() AS n FROM span_log WHERE name = 'child' "
+        "AND (trace_id, parent_span_id) NOT IN (SELECT trace_id, span_id FROM span_log)"
     )
     assert orphans == [{"n": 0}]
 
@@ -75,55 +79,62 @@ def test_python_over_grpc(
     assert_complete(store, "127.0.0.1 OTel-OTLP-Exporter-Python")
 
 
+@pytest.mark.parametrize("way", ["http", "grpc"])
+def test_python_sends_again_what_an_absent_store_did_not_take(way: str) -> None:
+    """The answer asks to come back after a moment: the SDK does, and nothing is lost."""
+    fake = FakeStore(away_times=len(RETRY_DELAYS_S) + 1, retry_after_s=0.05)
+    with collecting(fake, ManualClock(NOW)) as collector, serving(collector) as url:
+        exporter: SpanExporter
+        if way == "http":
+            exporter = HttpExporter(endpoint=f"{url}/v1/traces")
+        else:
+            port = collector.start_grpc("127.0.0.1:0")
+            exporter = GrpcExporter(endpoint=f"127.0.0.1:{port}", insecure=True)
+        send(exporter)
+    bodies = [payload for payload in fake.stored() if isinstance(payload, bytes)]
+    assert sum(TRACES.check_protobuf(body).count for body in bodies) == COUNT
+    assert fake.away_times == 0
+
+
 @pytest.fixture(scope="session")
-def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The SDK as its lock file says, in a cache that survives the test run."""
+def javascript() -> None:
+    """The SDK as its lock file says, in `tests/js/node_modules`, which is kept for the next run."""
     npm = shutil.which("npm")
     require(npm and shutil.which("node"), "node and npm, for the JavaScript SDK")
-    folder = JS / "node_modules" / ".stallwatch"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (JS / "package-lock.json").read_bytes()
-    installed = folder / "package-lock.json"
-    if not installed.exists() or installed.read_bytes() != lock:
-        shutil.copy(JS / "package.json", folder)
-        work = folder / "package-lock.json.new"
-        work.write_bytes(lock)
-        shutil.copy(work, folder / "package-lock.json")
+    lock = JS / "package-lock.json"
+    installed = JS / "node_modules" / ".installed-package-lock.json"
+    with lock.open("rb") as held:
+        # Test processes that run side by side install once.
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if installed.exists() and installed.read_bytes() == lock.read_bytes():
+            return
         done = subprocess.run(
             [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=folder,
+            cwd=JS,
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        if done.returncode:
-            installed.unlink()
         require(done.returncode == 0, f"npm ci works: {done.stderr[-300:]}")
-    return folder
+        shutil.copy(lock, installed)
 
 
+@pytest.mark.usefixtures("javascript")
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("kind", ["http", "proto"])
-def test_javascript(
-    store: Store, collector: Collector, node_modules: Path, kind: str, compression: str
-) -> None:
+def test_javascript(store: Store, collector: Collector, kind: str, compression: str) -> None:
     """`http` sends JSON with hex ids, `proto` protobuf; both in chunks."""
     with serving(collector) as url:
         done = subprocess.run(
             ["node", str(JS / "send.mjs"), f"{url}/v1/traces", kind, compression, str(COUNT)],
-            env={
-                **os.environ,  # noqa: TID251 - node needs its path
-                "NODE_MODULES_ROOT": str(node_modules),
-                "OTEL_SERVICE_NAME": "shop",
-            },
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, "")
-    assert_complete(store, "127.0.0.1 OTel-OTLP-Exporter-JavaScript")
+    assert_complete(store, "127.0.0.1 OTel-OTLP-Exporter-JavaScript", "unknown_service:node")
     row = store.select(
         "SELECT attributes, scope, length(events) AS events FROM span_log WHERE name = 'js 7'"
     )[0]

@@ -113,9 +113,7 @@ def reasons() -> list[str]:
 
 
 @pytest.fixture
-def client(
-    shop: Store, state: State, now: datetime, reasons: list[str]
-) -> Iterator[TestClient]:
+def client(shop: Store, state: State, now: datetime, reasons: list[str]) -> Iterator[TestClient]:
     """The web over the shop."""
     registry = CollectorRegistry()
     Counter("stallwatch_things", "Things.", registry=registry).inc(3)

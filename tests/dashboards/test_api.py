@@ -6,12 +6,12 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
+from dashboards import reading
 from stallwatch.errors import InputError
 from stallwatch.model.durations import rfc3339
 from stallwatch.model.findings import Incident, Severity, Status
 from stallwatch.store import Store
 from stallwatch.store.state import State
-from dashboards import reading
 from tests.dashboards.conftest import HOSTILE, HOSTILE_STEP, finding
 
 
@@ -66,7 +66,7 @@ def test_one_execution(client: TestClient) -> None:
     assert ("charge", 1, "failed") in tries
     assert ("charge", 2, "running") in tries
     assert run["attempts"] == len(tries)
-    assert [e["event"] for e in run["events"]][0] == "workflow.started"
+    assert run["events"][0]["event"] == "workflow.started"
     assert len(run["events"]) == 7
     assert client.get("/api/executions/order-001?run=other").status_code == 404
 
@@ -121,9 +121,7 @@ def test_findings_from_the_store_are_the_same(store: Store, state: State, now: d
     assert {**vars(copied), "number": 1} == vars(kept)
 
 
-def test_incidents_and_recommendations(
-    client: TestClient, shop: Store, now: datetime
-) -> None:
+def test_incidents_and_recommendations(client: TestClient, shop: Store, now: datetime) -> None:
     incident = Incident(
         id="i-1",
         cause="stripe",

@@ -78,20 +78,25 @@ def test_an_old_client_without_protocol(client: TestClient) -> None:
     assert client.get("/clickhouse/ping").text == "Ok.\n"
     assert client.get("/clickhouse").text == "Ok.\n"
     assert client.head("/clickhouse/ping").status_code == 200
-    answer = client.post("/clickhouse/?default_format=JSONCompact", content="SELECT count() FROM executions")
+    answer = client.post(
+        "/clickhouse/?default_format=JSONCompact", content="SELECT count() FROM executions"
+    )
     assert answer.json()["data"] == [[103]]
     assert answer.headers["x-clickhouse-format"] == "JSONCompact"
     assert answer.headers["x-clickhouse-timezone"]
     assert json.loads(answer.headers["x-clickhouse-summary"])["result_bytes"]
     bound = client.get(
         "/clickhouse",
-        params={"query": "SELECT status FROM executions WHERE execution_id = {id:String}", "param_id": HOSTILE},
+        params={
+            "query": "SELECT status FROM executions WHERE execution_id = {id:String}",
+            "param_id": HOSTILE,
+        },
     )
     assert bound.text == "running\n"
 
 
 def test_compression_both_ways(client: TestClient) -> None:
-    sql = "SELECT execution_id FROM executions ORDER BY execution_id"
+    sql = "SELECT execution_id, step, status FROM attempts ORDER BY ALL"
     plain = client.post("/clickhouse", content=sql, headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
     packed = client.post(
@@ -119,6 +124,8 @@ def test_refusals_have_a_status_and_a_code(client: TestClient) -> None:
         assert answer.text.startswith(f"Code: {code}.")
     missing = client.post("/clickhouse?database=elsewhere", content="SELECT 1")
     assert missing.status_code == 404
+    framed = client.post("/clickhouse?compress=1", content="SELECT 1")
+    assert framed.status_code == 403
     form = client.post("/clickhouse", headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert form.status_code == 403
 

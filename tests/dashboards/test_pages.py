@@ -56,6 +56,15 @@ def test_nothing_is_stuck(client: TestClient) -> None:
     assert "1 execution is running" in page.text
 
 
+def test_what_is_not_known_is_not_called_calm(
+    client: TestClient, state: State, now: datetime
+) -> None:
+    state.save_findings([finding(now, status=Status.UNKNOWN)])
+    page = Page(client.get("/").text)
+    assert "It is not known whether anything is stuck" in page.text
+    assert "Nothing is stuck" not in page.text.split("Stuck now", 1)[1]
+
+
 def test_nothing_arrived_yet(store: Store, state: State, now: datetime) -> None:
     app = web_app(store, state, ManualClock(now), CollectorRegistry(), lambda: [])
     with TestClient(app) as client:

@@ -1,13 +1,8 @@
 // Sends spans with the unmodified JavaScript SDK: node send.mjs URL proto|http none|gzip COUNT
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-
-// The packages are installed outside of this folder; NODE_MODULES_ROOT says where.
-const require = createRequire(pathToFileURL(`${process.env.NODE_MODULES_ROOT}/`));
-const { BasicTracerProvider, BatchSpanProcessor } = require("@opentelemetry/sdk-trace-node");
+import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-node";
 
 const [url, kind, compression, count] = process.argv.slice(2);
-const { OTLPTraceExporter } = require(`@opentelemetry/exporter-trace-otlp-${kind}`);
+const { OTLPTraceExporter } = await import(`@opentelemetry/exporter-trace-otlp-${kind}`);
 const processor = new BatchSpanProcessor(new OTLPTraceExporter({ url, compression }), {
   maxExportBatchSize: 50,
 });

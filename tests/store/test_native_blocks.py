@@ -9,11 +9,13 @@ from stallwatch.store.native_blocks import framed
 INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 TYPES = (
     "toUInt8(1)", "toInt16(-2)", "toFloat32(1.5)", "toInt128(7)", "toUInt256(7)", "toDate('2026-01-05')",
-    "toDate32('2026-01-05')", "toDateTime64('2026-01-05 00:00:00', 6, 'UTC')", "toUUID('00000000-0000-0000-0000-000000000001')",
+    "toDate32('2026-01-05')", "toDateTime64('2026-01-05 00:00:00', 6, 'UTC')",
+    "toUUID('00000000-0000-0000-0000-000000000001')",
     "toIPv4('1.2.3.4')", "toIPv6('::1')", "toDecimal32(1.5, 2)", "toDecimal64(1.5, 4)", "toDecimal128(1.5, 4)",
     "repeat('x', 300)", "toFixedString('abc', 5)", "CAST('a', 'Enum8(\\'a\\' = 1, \\'b,)\\' = 2)')", "true", "NULL",
     "toNullable(number)", "[number, 2]", "emptyArrayString()", "[[number], []]", "[toNullable('a'), NULL]",
-    "map('a', number, 'b', 2)", "map('a', [1, 2])", "(number, 'x', [1])", "CAST((1, 'x'), 'Tuple(a UInt8, `b c` String)')",
+    "map('a', number, 'b', 2)", "map('a', [1, 2])", "(number, 'x', [1])",
+    "CAST((1, 'x'), 'Tuple(a UInt8, `b c` String)')",
     "toLowCardinality(toString(number % 300))", "toLowCardinality(toNullable('z'))", "[toLowCardinality('q')]",
     "map(toLowCardinality('k'), toLowCardinality('v'))", "INTERVAL 3 DAY", "tuple()",
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Strangers' SQL: reads the public views, and nothing gets through the walls."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from stallwatch.store.sql_guard import SqlRefused
 @pytest.fixture(scope="module")
 def shop(store_root: Store) -> Iterator[Store]:
     now = datetime.fromisoformat("2026-01-05T12:00:00Z")
-    data = {"event": "workflow.started", "time": "2026-01-05T11:00:00Z", "workflow": "w", "execution_id": "e"}  # fmt: skip
+    data = {"event": "workflow.started", "time": now.isoformat(), "workflow": "w"}
+    data["execution_id"] = "e"
     with store_root.scratch("endpoint", now) as store:
         store.insert_events([event_from_dict(data, now)], now, "s")
         store.fold(now)
@@ -43,7 +45,7 @@ def endpoint(shop: Store) -> Iterator[SqlEndpoint]:
         "SELECT 'attempt_fold; INTO OUTFILE file(''/etc/passwd'')'",
         "SELECT name, value, readonly FROM system.settings LIMIT 1",
         "SELECT name FROM system.tables WHERE database = currentDatabase()",
-        "SELECT count() AS progress FROM executions ORDER BY progress",
+        "SELECT count() AS `n: all` FROM `executions` AS `e, x`",
         "SELECT version(), timezone()",
         "SHOW TABLES",
         "SHOW TABLES FROM {db}",
@@ -69,6 +71,23 @@ def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None
         "SELECT 1 UNION ALL SELECT 1 FROM finding_log",
         "WITH a AS (SELECT * FROM attempt_fold) SELECT * FROM a",
         "SELECT * FROM system.query_log",
+        "SELECT * FROM `attempt_fold`",
+        "SELECT 1 AS attempt_fold, (SELECT count() FROM attempt_fold)",
+        "SELECT 'cte_name: attempt_fold', * FROM attempt_fold",
+        "SELECT 'cte_name: system.processes', * FROM system.processes",
+        "SELECT * FROM attempt_fold AS `identifier: executions`",
+        "SELECT * FROM attempt_fold AS `identifier: executions\n`",
+        "SELECT * FROM merge('{db}', '.*') AS `table_function_name: numbers`",
+        "SELECT * FROM executions ORDER BY (SELECT any(step) FROM attempt_fold)",
+        "SELECT count() FROM executions WHERE NOT 1 GLOBAL IN (attempt_fold)",
+        "SELECT count() FROM executions PREWHERE execution_id NOT IN span_log",
+        "SELECT count() FROM executions, attempt_fold",
+        "SELECT count() FROM executions LEFT ARRAY JOIN [1] AS a ASOF JOIN attempt_fold ON 1 = 1",
+        "FROM attempt_fold SELECT 1",
+        "SELECT 1 FROM executions WHERE EXISTS (SELECT 1 FROM attempt_fold)",
+        "SELECT arrayMap(x -> (SELECT count() FROM attempt_fold), [1])",
+        "SELECT 1 INTERSECT SELECT 1 FROM attempt_fold",
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT 1 FROM attempt_fold) SELECT * FROM r",
         "SELECT * FROM system.processes",
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM default.executions",
@@ -97,7 +116,7 @@ def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None
         "KILL QUERY WHERE 1",
         "SET readonly = 0",
         "USE system",
-        "BACKUP DATABASE {db} TO File('/tmp/x')",
+        "BACKUP DATABASE {db} TO File('x')",
         "EXPLAIN SELECT * FROM attempt_fold",
         "DESCRIBE TABLE attempt_fold",
         "DESCRIBE file('/etc/passwd')",
@@ -114,6 +133,13 @@ def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None
 def test_what_is_refused(endpoint: SqlEndpoint, shop: Store, sql: str) -> None:
     with pytest.raises(SqlRefused):
         endpoint.query(sql.replace("{db}", shop.engine.database))
+
+
+def test_show_tables_offers_what_can_be_read(endpoint: SqlEndpoint, shop: Store) -> None:
+    for sql in ("SHOW TABLES", f"SHOW TABLES FROM `{shop.engine.database}` FORMAT TSV"):
+        assert set(endpoint.query(sql).body.decode().split()) == endpoint.views
+    for view in endpoint.views:
+        endpoint.query(f"SELECT * FROM {view} LIMIT 1")
 
 
 def test_nothing_is_written_to_files(endpoint: SqlEndpoint, tmp_path: Path) -> None:
@@ -151,7 +177,7 @@ def test_parameters(endpoint: SqlEndpoint) -> None:
 
 
 def test_limits_hold(shop: Store) -> None:
-    endpoint = SqlEndpoint(shop.engine, {**LIMITS, "max_result_rows": 10, "max_execution_time": 1})
+    endpoint = SqlEndpoint(shop.engine, {**LIMITS, "max_result_rows": 100, "max_execution_time": 1})
     with pytest.raises(SqlRefused, match="TOO_MANY_ROWS"):
         endpoint.query("SELECT number FROM numbers(1000)")
     with pytest.raises(SqlRefused, match="TIMEOUT_EXCEEDED"):
@@ -166,3 +192,11 @@ def test_databases_by_their_names(endpoint: SqlEndpoint, shop: Store) -> None:
     with pytest.raises(SqlRefused) as caught:
         endpoint.query("SELECT 1", database="other")
     assert caught.value.code == 81
+
+
+def test_many_ask_at_once(endpoint: SqlEndpoint) -> None:
+    def ask(i: int) -> bytes:
+        return endpoint.query(f"SELECT {i}, count() FROM executions, numbers(1000) AS n").body
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(40))) == [f"{i}\t1000\n".encode() for i in range(40)]

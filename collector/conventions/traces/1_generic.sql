@@ -10,7 +10,15 @@ WITH
     (
         SELECT trace_id FROM touched_trace
         WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}
-            AND trace_id NOT IN (SELECT trace_id FROM engine_trace WHERE trace_id IN (SELECT trace_id FROM touched_trace WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}))
+    ),
+    wanted AS
+    (
+        SELECT trace_id FROM trace_root
+        WHERE trace_id IN (SELECT trace_id FROM touched)
+            AND trace_id NOT IN (SELECT trace_id FROM engine_trace WHERE trace_id IN (SELECT trace_id FROM touched))
+            AND (is_named OR arrayExists(
+                glob -> service LIKE replaceAll(replaceAll(replaceRegexpAll(glob, '[\\\\%_]', '\\\\\\0'), '*', '%'), '?', '_'),
+                {generic_services:Array(String)}))
     ),
     node AS
     (
@@ -22,7 +30,7 @@ WITH
             replaceRegexpOne(toString(name), '^(.*) \\(pending\\)$', if(is_pending, '\\1', '\\0')) AS node_name,
             parent_id = toFixedString('', 8) AS is_root
         FROM span_log FINAL
-        WHERE trace_id IN (SELECT trace_id FROM touched)
+        WHERE trace_id IN (SELECT trace_id FROM wanted)
     ),
     root AS
     (

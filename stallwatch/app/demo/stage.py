@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.panel import Panel
@@ -54,7 +54,7 @@ class Watch:
             fault = next((one for one in self.faults if one.is_told_by(finding)), None)
             if fault is None or slow & set(finding.executions):
                 self.strangers.setdefault(finding.fingerprint, finding)
-            else:
+            elif finding.detector == fault.detector:
                 self.found.setdefault(fault.what, Told(finding, now))
 
     @property
@@ -79,7 +79,7 @@ class Stage:
     """A service of its own for the demo, quiet on the console, with the alerts kept for showing."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, data: Path | None, **detectors: float
+        self, settings: Settings, clock: Clock, data: Path | None, **detectors: Any
     ) -> None:
         """`detectors`: settings of [detectors] that the demo's compressed time needs."""
         self.folder = data or Path(tempfile.mkdtemp(prefix="stallwatch-demo-"))
@@ -174,12 +174,22 @@ class Stage:
             )
         alerts = self.alerts.getvalue().strip()
         if alerts:
-            first = alerts.split("\n\n")[0]
-            console.print(Panel(Text(first), title="An alert as it was told", title_align="left"))
+            console.print(
+                Panel(
+                    Text(first_alert(alerts)), title="An alert as it was told", title_align="left"
+                )
+            )
 
     def report(self) -> Path:
         """Write the timeout tuning report; its path."""
         return write_weekly_report(self.service.store, self.service.settings, self.clock.now())
+
+
+def first_alert(text: str) -> str:
+    """The first of the alerts that the console target wrote: a line, and indented ones below it."""
+    lines = text.split("\n")
+    rest = [number for number, line in enumerate(lines[1:], 1) if line and not line[0].isspace()]
+    return "\n".join(lines[: rest[0]] if rest else lines)
 
 
 def verdict(ok: bool) -> Text:

@@ -5,7 +5,8 @@ SELECT
     sender,
     if(attributes['stallwatch.namespace'] != '', attributes['stallwatch.namespace'], if(resource['stallwatch.namespace'] != '', resource['stallwatch.namespace'], sent_namespace)) AS namespace,
     batch,
-    historical OR received_us > intDiv(start_ns, 1000) + 86400000000 AS historical,
+    -- By its end: a span that lasted for days and ended now is news.
+    historical OR received_us > intDiv(end_ns, 1000) + 86400000000 AS historical,
     lower(hex(span.trace_id)) AS trace_id,
     lower(hex(span.span_id)) AS span_id,
     if(span.parent_span_id = repeat('\0', 8), '', lower(hex(span.parent_span_id))) AS parent_span_id,

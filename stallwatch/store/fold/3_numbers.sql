@@ -13,6 +13,8 @@ WITH
             -- Temporal never runs an attempt twice: every span of a call is an attempt, though a timed-out one may still be
             -- at work while the next one is, and reports its end after the other's start.
             e.engine = 'temporal' AND e.road = 'span' AND e.step_run_id != '' AND e.attempt = 0 AND kind != 'scheduled' AS is_attempt_span,
+            -- Durable's task ids begin anew with each continue-as-new: behind a completion, the same id is another call.
+            e.step_run_id = '' OR (e.engine = 'durable' AND e.road = 'span') AS may_be_next_call,
             kind IN ('scheduled', 'started', 'waiting') AS opens,
             kind IN ('completed', 'cancelled', 'skipped') AS finishes,
             kind IN ('failed', 'timed_out', 'retrying') AS fails,
@@ -62,7 +64,7 @@ WITH
     (
         SELECT
             *,
-            sum(opens AND attempt = 0 AND said_step_run_id = '' AND previous IN ('completed', 'cancelled', 'skipped')) OVER so_far AS call_number,
+            sum(opens AND attempt = 0 AND may_be_next_call AND previous IN ('completed', 'cancelled', 'skipped')) OVER so_far AS call_number,
             opens AND attempt = 0 AND previous IN ('failed', 'timed_out', 'retrying') AS advances
         FROM preceded
         WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)

@@ -12,8 +12,8 @@ from tests.otlp import SpanDict, request
 _numbers = itertools.count(1)
 _EXECUTIONS: Final = """SELECT workflow, execution_id, run_id, status, started_at, ended_at, error_type, error_message
 FROM executions WHERE namespace = {namespace:String} ORDER BY execution_id, started_at, run_id"""
-_ATTEMPTS: Final = """SELECT workflow, execution_id, run_id, step, step_run_id, branch, attempt, status, scheduled_at, started_at, ended_at,
-    waiting_on, due, queue, worker, downstream, timeout_s, error_type, error_message
+_ATTEMPTS: Final = """SELECT workflow, execution_id, run_id, step, step_run_id, branch, attempt, status,
+    scheduled_at, started_at, ended_at, waiting_on, due, queue, worker, downstream, timeout_s, error_type, error_message
 FROM attempts WHERE namespace = {namespace:String}
 ORDER BY execution_id, run_id, ifNull(scheduled_at, ifNull(started_at, ended_at)), step, step_run_id, attempt"""
 Row = dict[str, Any]

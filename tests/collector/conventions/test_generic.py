@@ -50,7 +50,8 @@ def test_root_is_the_execution_and_all_below_it_are_steps(sandbox: Sandbox) -> N
     assert steps["pay"]["error_message"] == "declined"
     assert steps["pay"]["step_run_id"] == "0000000000000003"
     (row,) = sandbox.store.select(
-        "SELECT attributes FROM step_events WHERE trace_id = {t:String} AND step = 'POST /charge' AND event = 'step.started'",
+        "SELECT attributes FROM step_events WHERE trace_id = {t:String} "
+        "AND step = 'POST /charge' AND event = 'step.started'",
         {"t": trace},
     )
     assert row["attributes"] == {"parent_span_id": "0000000000000003"}
@@ -58,7 +59,7 @@ def test_root_is_the_execution_and_all_below_it_are_steps(sandbox: Sandbox) -> N
 
 def test_nothing_is_made_before_the_root_comes_and_order_does_not_matter(sandbox: Sandbox) -> None:
     first = sandbox.deliver(checkout(trace_id())).picture()
-    for order in itertools.islice(itertools.permutations(range(4)), 0, 24, 5):
+    for order in itertools.islice(itertools.permutations(range(4)), 0, 24, 9):
         spans = checkout(trace_id())
         other = Sandbox(sandbox.store, NOW)
         for number in order:
@@ -111,7 +112,8 @@ def test_overrides_on_generic_spans(sandbox: Sandbox) -> None:
         "stallwatch.execution_id": f"o-{trace}",
         "stallwatch.run_id": "r1",
     }
-    step["attributes"] = {"stallwatch.step": "hold", "stallwatch.queue": "stock", "stallwatch.timeout_s": 2.5}  # fmt: skip
+    said = {"step": "hold", "queue": "stock", "timeout_s": 2.5}
+    step["attributes"] = {f"stallwatch.{key}": value for key, value in said.items()}
     sandbox.deliver([root, step])
     (execution,) = sandbox.executions()
     assert (execution["execution_id"], execution["run_id"]) == (f"o-{trace}", "r1")
@@ -176,7 +178,7 @@ def pending(trace: str, number: int, parent: int = 0, **fields: Any) -> dict[str
 
 def test_pending_spans_show_what_has_not_ended(sandbox: Sandbox) -> None:
     trace = trace_id()
-    root = {"name": "checkout", "attributes": {"stallwatch.workflow": "order"}}
+    root: dict[str, Any] = {"name": "checkout", "attributes": {"stallwatch.workflow": "order"}}
     sandbox.deliver([pending(trace, 1, **root), pending(trace, 2, 1, name="pay")])
     assert [r["status"] for r in sandbox.executions()] == ["running"]
     assert sandbox.step("pay")["status"] == "running"

@@ -1,0 +1,188 @@
+"""The brain on a real store: what it remembers, copies, raises and gives up."""
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detectors.brain import Brain
+from stallwatch.config import load_detectors
+from stallwatch.errors import StoreUnavailable
+from stallwatch.model.events import StepEvent, event_from_dict
+from stallwatch.model.findings import Finding, Status
+from stallwatch.store import Store
+from stallwatch.store.state import State
+
+
+class Shop:
+    """Writes events of orders into a store; times are seconds after `start`."""
+
+    def __init__(self, store: Store, start: datetime) -> None:
+        self.store = store
+        self.start = start
+
+    def event(self, at_s: float, event: str, execution_id: str, **said: Any) -> StepEvent:
+        when = self.after(at_s)
+        data = {"event": event, "time": when, "workflow": "order", "execution_id": execution_id}
+        return event_from_dict({**data, **said}, when)
+
+    def tell(self, at_s: float, event: str, execution_id: str = "o-1", **said: Any) -> None:
+        self.tell_all([self.event(at_s, event, execution_id, **said)])
+
+    def tell_all(self, events: Sequence[StepEvent]) -> None:
+        self.store.insert_events(events, [event.time for event in events], "shop")
+        self.store.fold(events[-1].time)
+
+    def after(self, seconds: float) -> datetime:
+        return self.start + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def shop(store: Store, now: datetime) -> Shop:
+    return Shop(store, now)
+
+
+def hang(shop: Shop) -> None:
+    """A charge that declares ten seconds and does not come back."""
+    shop.tell(0, "workflow.started")
+    shop.tell(1, "step.started", step="charge", timeout_s=10)
+
+
+def stored(store: Store) -> list[tuple[str, int]]:
+    rows = store.select("SELECT status, number FROM finding_log FINAL ORDER BY number")
+    return [(row["status"], row["number"]) for row in rows]
+
+
+def fires(found: Sequence[Finding]) -> list[str]:
+    return [one.detector for one in found if one.status is Status.FIRING]
+
+
+def test_a_stall_fires_is_copied_and_resolves(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    hang(shop)
+    assert brain.tick(shop.after(5)) == []
+    (finding,) = brain.tick(shop.after(20))
+    assert (finding.detector, finding.first_seen) == ("stalled_step", shop.after(20))
+    assert brain.tick(shop.after(25)) == []
+    assert brain.findings()[0].last_seen == shop.after(25)
+    shop.tell(28, "step.completed", step="charge")
+    (resolved,) = brain.tick(shop.after(30))
+    assert (resolved.status, resolved.number) == (Status.RESOLVED, 2)
+    assert brain.findings() == []
+    assert stored(shop.store) == [("firing", 1), ("resolved", 2)]
+
+
+def test_a_transition_that_was_not_copied_is_copied_later(
+    shop: Shop, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State(tmp_path / "state.sqlite")
+    brain = Brain(shop.store, state, load_detectors({}, "test"), now)
+    hang(shop)
+
+    def away(findings: Sequence[Finding], now: datetime) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.store, "write_findings", away)
+        with pytest.raises(StoreUnavailable):
+            brain.tick(shop.after(20))
+    assert stored(shop.store) == []
+    assert [one.status for one in state.findings()] == [Status.FIRING]
+    # A brain that starts anew on the same state file, as after a crash.
+    state.close()
+    again = State(tmp_path / "state.sqlite")
+    reborn = Brain(shop.store, again, load_detectors({}, "test"), now)
+    assert reborn.tick(shop.after(25)) == []
+    assert stored(shop.store) == [("firing", 1)]
+    again.close()
+
+
+def test_only_some_detectors_leave_the_findings_of_others_alone(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    hang(shop)
+    brain.tick(shop.after(20))
+    shop.tell(28, "step.completed", step="charge")
+    assert brain.tick(shop.after(30), only=["event_gap"]) == []
+    assert fires(brain.findings()) == ["stalled_step"]
+    assert len(brain.tick(shop.after(31), only=["stalled_step"])) == 1
+
+
+def test_a_detector_that_is_switched_off_takes_its_findings_back(shop: Shop, now: datetime) -> None:
+    state = State(None)
+    hang(shop)
+    Brain(shop.store, state, load_detectors({}, "test"), now).tick(shop.after(20))
+    off = load_detectors({"disabled": ["stalled_step"]}, "test")
+    (resolved,) = Brain(shop.store, state, off, now).tick(shop.after(25))
+    assert resolved.status is Status.RESOLVED
+
+
+def give_up(shop: Shop, at_s: float, execution_id: str) -> None:
+    shop.tell(at_s, "workflow.started", execution_id)
+    shop.tell(at_s + 1, "step.started", execution_id, step="charge", attempt=1, max_attempts=1)
+    shop.tell(at_s + 2, "step.failed", execution_id, step="charge", attempt=1, error_type="E")
+
+
+def test_an_acknowledged_point_finding_is_over_until_it_happens_again(
+    shop: Shop, now: datetime
+) -> None:
+    state = State(None)
+    brain = Brain(shop.store, state, load_detectors({}, "test"), now)
+    give_up(shop, 0, "o-1")
+    (finding,) = brain.tick(shop.after(10))
+    later = shop.after(7200)
+    state.acknowledge(finding.fingerprint, until=later, by="ann", at=shop.after(20))
+    (resolved,) = brain.tick(shop.after(30))
+    assert resolved.status is Status.RESOLVED
+    give_up(shop, 40, "o-2")
+    (again,) = brain.tick(shop.after(50))
+    assert (again.status, again.first_seen, again.number) == (Status.FIRING, shop.after(50), 3)
+
+
+def test_nothing_that_happened_before_the_watch_is_told(shop: Shop, now: datetime) -> None:
+    give_up(shop, 0, "o-1")
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), shop.after(10))
+    assert brain.tick(shop.after(20)) == []
+
+
+def test_imported_history_never_fires(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    when = shop.after(1)
+    said = {"workflow": "order", "execution_id": "o-1", "time": when}
+    started = event_from_dict(
+        {**said, "event": "step.started", "step": "charge", "timeout_s": 10}, when
+    )
+    shop.store.insert_events([started], when, "import", historical=True)
+    shop.store.fold(when)
+    assert brain.tick(shop.after(3600)) == []
+
+
+def test_a_false_alarm_raises_the_threshold_at_once(shop: Shop, now: datetime) -> None:
+    shop.tell_all(
+        [
+            shop.event(at_s + number, event, f"past-{number}", step="charge")
+            for number in range(40)
+            for at_s, event in ((-1000, "step.started"), (-999, "step.completed"))
+        ]
+    )
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    brain.calibrate(now)
+    shop.tell(0, "step.started", step="charge")
+    assert fires(brain.tick(shop.after(2000), only=["stalled_step"])) == ["stalled_step"]
+    shop.tell(2010, "step.completed", step="charge")
+    (over,) = brain.tick(shop.after(2020), only=["stalled_step"])
+    assert over.status is Status.RESOLVED
+    shop.tell(2021, "step.started", "o-2", step="charge")
+    # 1.5 times what the false alarm took, and a little for the news to arrive.
+    assert brain.tick(shop.after(2021 + 3014), only=["stalled_step"]) == []
+    late = brain.tick(shop.after(2021 + 3017), only=["stalled_step"])
+    assert [one.executions for one in late] == [("o-2",)]
+
+
+def test_a_severity_from_the_policy_reaches_the_finding(shop: Shop, now: datetime) -> None:
+    policy = load_detectors({"policy": [{"step": "charge", "severity": "info"}]}, "test")
+    hang(shop)
+    (finding,) = Brain(shop.store, State(None), policy, now).tick(shop.after(20))
+    assert dataclasses.asdict(finding)["severity"] == "info"

@@ -1,0 +1,155 @@
+from typing import Any
+
+import pytest
+
+from detectors.calibration.learned import EVERY_VERSION
+from detectors.stalled_step import judge
+from stallwatch.model.findings import Severity
+from tests.detectors.support import NAMES, PLACE, ago, calibration, context, learned, tick
+
+
+def row(**said: Any) -> dict[str, Any]:
+    """A charge that began a minute ago."""
+    nothing = dict.fromkeys(
+        (
+            "scheduled_at",
+            "last_heartbeat_at",
+            "retrying_at",
+            "timeout_s",
+            "heartbeat_timeout_s",
+            "schedule_to_close_timeout_s",
+            "backoff_s",
+            "backoff_rate",
+            "backoff_max_s",
+            "child_started_at",
+        )
+    )
+    texts = dict.fromkeys(("queue", "worker", "downstream", "region", "workflow_version"), "")
+    return {
+        **NAMES,
+        "step": "charge",
+        "execution_id": "o-1",
+        "attempt": 1,
+        "status": "running",
+        "sender": "shop",
+        "begun_at": ago(60),
+        "waited_s": 0.0,
+        "suspended_s": 0.0,
+        **texts,
+        **nothing,
+        **said,
+    }
+
+
+def test_older_than_ever_before_is_late() -> None:
+    (found,) = judge(tick(), [row()], context())
+    assert (found.workflow, found.step, found.executions, found.count) == (
+        "order",
+        "charge",
+        ("o-1",),
+        1,
+    )
+    assert found.since == ago(60)
+    assert found.evidence["threshold_s"] == 11.0
+    assert "since 2026-01-05 11:59:00 UTC" in found.explanation
+    assert "500 attempts" in found.explanation
+
+
+@pytest.mark.parametrize(("age_s", "late"), [(10.9, False), (11.1, True)])
+def test_the_limit_is_tau_and_a_second(age_s: float, late: bool) -> None:
+    assert bool(judge(tick(), [row(begun_at=ago(age_s))], context())) is late
+
+
+def test_usual_lateness_is_added() -> None:
+    slow = calibration(steps={PLACE: {EVERY_VERSION: learned(lateness_s=100.0)}})
+    assert judge(tick(), [row()], context(calibration=slow)) == []
+
+
+def test_a_declared_timeout_comes_first_when_it_is_shorter() -> None:
+    (found,) = judge(tick(), [row(timeout_s=5.0)], context())
+    assert (found.evidence["rule"], found.evidence["threshold_s"]) == ("declared", 6.0)
+
+
+def test_without_a_past_only_what_is_declared_counts() -> None:
+    nothing_known = context(calibration=calibration(steps={}))
+    assert judge(tick(), [row()], nothing_known) == []
+    assert judge(tick(), [row(timeout_s=100.0)], nothing_known) == []
+    (found,) = judge(tick(), [row(timeout_s=30.0)], nothing_known)
+    assert found.evidence["rule"] == "declared"
+
+
+def test_a_heartbeat_renews_what_the_past_says_but_not_the_timeout() -> None:
+    beating = row(begun_at=ago(600), last_heartbeat_at=ago(5))
+    assert judge(tick(), [beating], context()) == []
+    (found,) = judge(tick(), [{**beating, "timeout_s": 300.0}], context())
+    assert found.evidence["rule"] == "declared"
+
+
+def test_silence_is_allowed_as_long_as_the_heartbeat_timeout_says() -> None:
+    beating = row(begun_at=ago(600), last_heartbeat_at=ago(25), heartbeat_timeout_s=30.0)
+    assert judge(tick(), [beating], context()) == []
+    (found,) = judge(tick(), [{**beating, "last_heartbeat_at": ago(32)}], context())
+    assert "no further heartbeat" in found.explanation
+
+
+def test_what_was_waited_or_suspended_is_not_the_steps_own_time() -> None:
+    assert judge(tick(), [row(waited_s=55.0)], context()) == []
+    assert judge(tick(), [row(suspended_s=55.0)], context()) == []
+
+
+def test_a_retry_is_late_only_after_its_declared_pause() -> None:
+    waiting = row(
+        status="backing_off", retrying_at=ago(50), backoff_s=10.0, backoff_rate=2.0, attempt=3
+    )
+    assert judge(tick(), [waiting], context()) == []
+    (found,) = judge(tick(), [{**waiting, "retrying_at": ago(52)}], context())
+    assert found.evidence["rule"] == "backoff"
+    undeclared = {**waiting, "retrying_at": ago(3600), "backoff_s": None}
+    assert judge(tick(), [undeclared], context()) == []
+
+
+def test_a_huge_backoff_rate_stays_finite() -> None:
+    odd = row(
+        status="backing_off",
+        retrying_at=ago(5000),
+        backoff_s=1.0,
+        backoff_rate=10.0,
+        backoff_max_s=60.0,
+        attempt=5000,
+    )
+    assert judge(tick(), [odd], context())
+
+
+def test_a_step_that_may_have_called_an_open_child_leaves_it_to_the_child() -> None:
+    assert judge(tick(), [row(child_started_at=ago(59))], context()) == []
+    assert judge(tick(), [row(child_started_at=ago(61))], context())
+
+
+def test_executions_of_one_step_are_one_finding() -> None:
+    rows = [row(execution_id=f"o-{n}", queue="payments") for n in range(150)]
+    (found,) = judge(tick(), [*rows, row(step="ship", execution_id="o-0")], context())
+    assert (found.count, found.evidence["queue"]) == (150, "payments")
+
+
+def test_a_silent_sender_makes_it_unknown_but_hides_no_other() -> None:
+    silent = context(silent_senders=frozenset({"shop"}))
+    (found,) = judge(tick(), [row()], silent)
+    assert found.hidden_by == "shop"
+    (found,) = judge(tick(), [row(), row(execution_id="o-2", sender="till")], silent)
+    assert (found.hidden_by, found.executions) == ("", ("o-2",))
+
+
+def test_a_policy_sets_severity_or_silences() -> None:
+    critical = {"policy": [{"workflow": "order", "severity": "critical"}]}
+    assert judge(tick(), [row()], context(critical))[0].severity is Severity.CRITICAL
+    off = {"policy": [{"step": "char*", "enabled": False}]}
+    assert judge(tick(), [row()], context(off)) == []
+
+
+def test_a_new_version_borrows_the_tail_of_the_old() -> None:
+    versions = {EVERY_VERSION: learned(), "1": learned()}
+    known = context(calibration=calibration(steps={PLACE: versions}))
+    assert judge(tick(), [row(workflow_version="1")], known)
+    assert judge(tick(), [row(workflow_version="2")], known) == []
+    (found,) = judge(tick(), [row(workflow_version="2", begun_at=ago(82))], known)
+    assert found.evidence["threshold_s"] == 81.0

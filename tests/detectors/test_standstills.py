@@ -1,0 +1,116 @@
+"""stalled_execution and overdue_execution."""
+
+from typing import Any
+
+from detectors import overdue_execution, stalled_execution
+from tests.detectors.support import NAMES, ago, calibration, context, learned, tick
+
+
+def idle(**said: Any) -> dict[str, Any]:
+    """An order that has stood still for a minute after its charge."""
+    return {
+        **NAMES,
+        "step": "charge",
+        "execution_id": "o-1",
+        "sender": "shop",
+        "last_progress_at": ago(60),
+        "retry_due_at": None,
+        **said,
+    }
+
+
+def running(**said: Any) -> dict[str, Any]:
+    """An order that has been running for five minutes."""
+    return {
+        **NAMES,
+        "execution_id": "o-1",
+        "sender": "shop",
+        "started_at": ago(300),
+        "last_step": "charge",
+        "last_progress_at": ago(1),
+        "open_steps": 1,
+        "timeout_s": None,
+        "waited_s": 0.0,
+        "parent_execution_id": "",
+        **said,
+    }
+
+
+def test_standing_still_for_longer_than_ever() -> None:
+    (found,) = stalled_execution.judge(tick(), [idle()], context())
+    assert (found.step, found.executions, found.evidence["threshold_s"]) == (
+        "charge",
+        ("o-1",),
+        30.0,
+    )
+    assert "for 1m" in found.explanation
+
+
+def test_half_a_minute_is_always_allowed() -> None:
+    assert stalled_execution.judge(tick(), [idle(last_progress_at=ago(29))], context()) == []
+
+
+def test_a_gap_never_seen_is_not_judged() -> None:
+    unknown = context(calibration=calibration(gaps={}))
+    assert stalled_execution.judge(tick(), [idle()], unknown) == []
+
+
+def test_a_declared_pause_before_a_retry_is_no_standstill() -> None:
+    assert stalled_execution.judge(tick(), [idle(retry_due_at=ago(5))], context()) == []
+    assert stalled_execution.judge(tick(), [idle(retry_due_at=ago(50))], context())
+
+
+def test_an_execution_takes_longer_than_ever() -> None:
+    (found,) = overdue_execution.judge(tick(), [running()], context())
+    assert found.evidence["age_s"] == 300.0
+    assert found.evidence["expected_end"] == "2026-01-05T12:00:02.000000Z"
+
+
+def test_waiting_does_not_count() -> None:
+    assert overdue_execution.judge(tick(), [running(waited_s=250.0)], context()) == []
+
+
+def test_the_owners_word_stands_above_the_past() -> None:
+    patient = context({"policy": [{"workflow": "order", "max_duration": "1h"}]})
+    assert overdue_execution.judge(tick(), [running()], patient) == []
+    impatient = context({"policy": [{"workflow": "order", "max_duration": "10s"}]})
+    quick = running(started_at=ago(20))
+    (found,) = overdue_execution.judge(tick(), [quick], impatient)
+    assert found.evidence["rule"] == "policy"
+
+
+def test_a_declared_timeout_counts_waits_too() -> None:
+    (found,) = overdue_execution.judge(
+        tick(), [running(timeout_s=200.0, waited_s=299.0)], context()
+    )
+    assert found.evidence["rule"] == "declared"
+
+
+def test_what_a_deeper_finding_tells_is_not_told_again() -> None:
+    explained = context(explained=frozenset({("default", "custom", "o-1")}))
+    (found,) = overdue_execution.judge(tick(), [running(), running(execution_id="o-2")], explained)
+    assert found.executions == ("o-2",)
+
+
+def test_of_parent_and_child_the_child_is_told() -> None:
+    child = running(execution_id="p-1", workflow="payment", parent_execution_id="o-1")
+    known = calibration(
+        executions={("default", "custom", name): learned(60.0) for name in ("order", "payment")}
+    )
+    (found,) = overdue_execution.judge(tick(), [running(), child], context(calibration=known))
+    assert found.executions == ("p-1",)
+    stalled = frozenset({("default", "custom", "p-1")})
+    quiet = context(calibration=known, explained=stalled)
+    assert overdue_execution.judge(tick(), [running(), child], quiet) == []
+
+
+def test_executions_that_name_each_other_as_parents_end() -> None:
+    one = running(parent_execution_id="o-2")
+    two = running(execution_id="o-2", parent_execution_id="o-1")
+    assert overdue_execution.judge(tick(), [one, two], context()) == []
+
+
+def test_both_are_unknown_while_their_sender_is_silent() -> None:
+    silent = context(silent_senders=frozenset({"shop"}))
+    assert stalled_execution.judge(tick(), [idle()], silent)[0].hidden_by == "shop"
+    assert overdue_execution.judge(tick(), [running()], silent)[0].hidden_by == "shop"

@@ -1,0 +1,140 @@
+"""The store on a ClickHouse server: the same engine behind real HTTP, in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
+from stallwatch.model.events import StepEvent, event_from_dict
+from stallwatch.store import Body, Store, open_store
+from stallwatch.store.sql_endpoint import SqlEndpoint, SqlRefused
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def twin(folder: Path, version: str = "") -> Iterator[int]:
+    """A server; the port it listens on."""
+    command = [sys.executable, "-m", "tests.clickhouse_twin", str(folder), "0"]
+    with subprocess.Popen(
+        [*command, version] if version else command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with twin(tmp_path_factory.mktemp("twin")) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def server_store(server: int) -> Iterator[Store]:
+    store = open_store(f"clickhouse://127.0.0.1:{server}/stallwatch")
+    changes = store.migrate(datetime.fromisoformat("2026-01-05T12:00:00Z"))
+    assert len(changes) > 20
+    yield store
+    store.close()
+
+
+def event(when: datetime, name: str, **fields: object) -> StepEvent:
+    data = {"event": name, "time": when.isoformat(), "workflow": "order", **fields}
+    return event_from_dict(data, when)
+
+
+def test_migrating_again_changes_nothing(server_store: Store, now: datetime) -> None:
+    assert server_store.migrate(now) == []
+
+
+def test_events_become_attempts_executions_and_statistics(
+    server_store: Store, now: datetime
+) -> None:
+    began = now - timedelta(minutes=10)
+    name = "it's o-1 \\ \t ü"
+    events = [
+        event(began, "workflow.started", execution_id=name),
+        event(began, "step.started", execution_id=name, step="charge", attempt=1),
+        event(began + timedelta(seconds=2), "step.failed", execution_id=name, step="charge", attempt=1),
+        event(began + timedelta(seconds=3), "step.started", execution_id=name, step="charge", attempt=2),
+        event(began + timedelta(seconds=8), "step.completed", execution_id=name, step="charge", attempt=2),
+        event(began + timedelta(seconds=8), "workflow.completed", execution_id=name),
+    ]  # fmt: skip
+    server_store.insert_events(events, now, "sender", token="t-1")
+    server_store.insert_events(events, now, "sender", token="t-1")
+    assert server_store.fold(now) == 1
+    sql = "SELECT attempt, status, duration_s FROM attempts WHERE execution_id = {id:String} ORDER BY attempt"
+    tries = server_store.select(sql, {"id": name})
+    assert [(row["attempt"], row["status"], row["duration_s"]) for row in tries] == [
+        (1, "failed", 2.0),
+        (2, "completed", 5.0),
+    ]
+    [run] = server_store.select("SELECT * FROM executions WHERE execution_id = {id:String}", {"id": name})  # fmt: skip
+    assert (run["status"], run["duration_s"]) == ("completed", 8.0)
+    assert run["started_at"] == began
+    assert server_store.refresh_statistics(now) >= 1
+    [window] = server_store.select("SELECT * FROM step_latency WHERE window_s = 60")
+    assert (window["completed"], window["failed"]) == (1, 1)
+    assert window["p50_s"] == pytest.approx(5, rel=0.03)
+    [sender] = server_store.select("SELECT * FROM ingest_health")
+    assert sender["accepted"] == len(events)
+
+
+def test_a_second_fold_in_the_same_session(server_store: Store, now: datetime) -> None:
+    """The fold's temporary tables live in its session and are used again."""
+    for name in ("again-1", "again-2"):
+        server_store.insert_events([event(now, "workflow.started", execution_id=name)], now, "s")
+        assert server_store.fold(now) == 1
+    frame = server_store.frame("SELECT execution_id FROM executions WHERE status = 'running'")
+    assert {"again-1", "again-2"} <= set(frame["execution_id"])
+
+
+def test_raw_otlp(server_store: Store, now: datetime) -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    began = int(now.timestamp() * 1e9)
+    scope.spans.add(
+        trace_id=b"t" * 16, span_id=b"s" * 8, name="GET /", start_time_unix_nano=began,
+        end_time_unix_nano=began + 1_500_000_000,
+    )  # fmt: skip
+    server_store.insert_otlp([Body(request.SerializeToString(), now, "sdk")])
+    [span] = server_store.select("SELECT * FROM spans")
+    assert (span["name"], span["duration_s"], span["sender"]) == ("GET /", 1.5, "sdk")
+    assert span["trace_id"] == (b"t" * 16).hex()
+
+
+def test_strangers_sql_is_read_only_there_too(server_store: Store) -> None:
+    endpoint = SqlEndpoint(server_store.engine)
+    answer = endpoint.query("SELECT {x:String}, count() >= 0 FROM executions", {"x": "a\\tb"})
+    assert answer.body == b"a\\tb\t1\n"
+    with pytest.raises(SqlRefused, match="attempt_fold cannot be read"):
+        endpoint.query("SELECT * FROM attempt_fold")
+    with pytest.raises(SqlRefused, match="READONLY"), endpoint._borrowed() as client:
+        client.command("CREATE TABLE x (a UInt8) ENGINE = Memory")
+    endpoint.close()
+
+
+def test_what_the_server_refuses_and_that_it_is_away(server_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreRefused, match="nope"):
+        server_store.select("SELECT nope FROM executions")
+    with twin(tmp_path) as port:
+        pass
+    with pytest.raises(StoreUnavailable):
+        open_store(f"clickhouse://127.0.0.1:{port}").select("SELECT 1")
+
+
+def test_a_server_that_is_too_old_is_refused_by_name(tmp_path: Path, now: datetime) -> None:
+    with (
+        twin(tmp_path, "25.8.3.1") as port,
+        pytest.raises(ConfigError, match=r"25\.8\.3\.1; 25\.9 or newer"),
+    ):
+        open_store(f"clickhouse://127.0.0.1:{port}").migrate(now)
