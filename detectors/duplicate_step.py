@@ -112,7 +112,7 @@ def _observe(
         executions=executions,
         count=len(executions),
         since=first.again_at,
-        title=f"{step} of {workflow} ran twice in {_where(executions)}",
+        title=f"{step} of {workflow} {_what(kinds)} {_where(executions)}",
         explanation=explanation,
         evidence={
             "kind": kinds[0] if len(kinds) == 1 else kinds,
@@ -134,6 +134,10 @@ _KINDS: Final = {
     "overlap": "overlap",
     "effect": "same_effect",
 }
+
+
+def _what(kinds: Sequence[str]) -> str:
+    return "has one effect asked for by" if kinds == ["same_effect"] else "ran twice in"
 
 
 def _where(executions: Sequence[str]) -> str:

@@ -146,7 +146,7 @@ def _observe(
     )
     if len(executions) > 1:
         others = counted(len(executions) - 1, "other execution")
-        explanation += f" {others} of it lack events too: {named(executions[1:])}."
+        explanation += f" Events are missing in {others} too: {named(executions[1:])}."
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(place, Severity.WARNING),

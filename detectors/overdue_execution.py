@@ -143,7 +143,7 @@ def _observe(
         count=count,
         since=oldest.row["started_at"],
         title=title,
-        explanation=_explain(workflow, overdue, executions, learned, end_at),
+        explanation=_explain(tick.until, overdue, executions, learned, end_at),
         evidence=evidence,
         next_steps=(
             f"Look at what {executions[0]} is doing: it has been making progress until "
@@ -166,7 +166,7 @@ def _expected_end(until: datetime, row: Row, calibration: Calibration) -> dateti
 
 
 def _explain(
-    workflow: str,
+    until: datetime,
     overdue: list[Overdue],
     executions: tuple[str, ...],
     learned: Learned | None,
@@ -175,7 +175,7 @@ def _explain(
     oldest = overdue[0]
     waited_s = oldest.row["waited_s"]
     words = (
-        f"{executions[0]} of {workflow} has taken {format_duration(oldest.age_s)} since "
+        f"{executions[0]} of {oldest.row['workflow']} has taken {format_duration(oldest.age_s)} since "
         f"{clock(oldest.row['started_at'])}"
     )
     if waited_s > 0 and oldest.rule != "declared":
@@ -192,7 +192,7 @@ def _explain(
         words += f" {compared(learned, 'execution')}"
         if oldest.rule not in ("policy", "declared"):
             words += f" {sureness(learned, 'execution')}"
-    if end_at is not None:
+    if end_at is not None and end_at > until:
         words += f" By what usually remains it should end about {clock(end_at)}."
     return words
 

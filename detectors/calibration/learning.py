@@ -28,13 +28,15 @@ from stallwatch.store import Store
 
 WINDOW: Final = timedelta(days=7)
 RETRY_WINDOW: Final = timedelta(days=1)
+RETRY_LAG: Final = timedelta(hours=1)
 SAMPLE: Final = 20_000
 """Durations per step that a threshold is learned from."""
 
 STALL_SHARE: Final = 0.36
 SILENCE_SHARE: Final = 0.04
-"""Of the weekly budget of false alarms, 40 % are for stalls in the wide sense: steps, executions and
-the gaps between steps share one probability, senders have a tenth of it."""
+"""Of the weekly budget of false alarms, 40 % are for stalls: nearly all of that is spread over the
+attempts of a week, which gives the probability that executions and gaps are held to as well; senders
+have a tenth of it."""
 GAPS_MIN: Final = 50
 """A sender with fewer known gaps is not judged."""
 RECURRENT: Final = 3
@@ -56,9 +58,8 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
     gaps = store.select(statement("gaps"), sampled)
     executions = store.select(statement("executions"), sampled)
     senders = store.select(statement("senders"), sampled)
-    retries = store.select(statement("retries"), {**window, "from": now - RETRY_WINDOW})
     budget = STALL_SHARE * budget_per_week
-    fleet = _fleet_per_week([*steps, *gaps, *executions])
+    fleet = _fleet_per_week(steps)
     return Calibration(
         at=now,
         steps=_learn_steps(steps, budget, fleet),
@@ -69,7 +70,7 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         },
         senders=_learn_senders(senders, SILENCE_SHARE * budget_per_week),
         last_beats={row["sender"]: row["last_at"] for row in senders},
-        retries={_step_key(row): habit for row in retries if (habit := _habit(row)) is not None},
+        retries=_learn_retries(store, now),
     )
 
 
@@ -156,6 +157,19 @@ def _learn_senders(rows: Sequence[Row], budget: float) -> dict[str, Learned]:
 def _habitual_s(row: Row) -> float | None:
     longest = sorted(-gap_s for gap_s in row["longest_negative"])
     return RATCHET_FACTOR * longest[-RECURRENT] if len(longest) >= RECURRENT else None
+
+
+def _learn_retries(store: Store, now: datetime) -> dict[StepKey, RetryHabit]:
+    """The habits of the trailing day without its last hour, which may hold the storm that is to be
+    told; with it for steps that were hardly seen before."""
+    habits: dict[StepKey, RetryHabit] = {}
+    for until in (now, now - RETRY_LAG):
+        window = {"from": now - RETRY_WINDOW, "until": until}
+        for row in store.select(statement("retries"), window):
+            habit = _habit(row)
+            if habit is not None:
+                habits[_step_key(row)] = habit
+    return habits
 
 
 def _habit(row: Row) -> RetryHabit | None:

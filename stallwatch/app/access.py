@@ -83,8 +83,10 @@ def reading_store(settings: Settings, clock: Clock) -> Iterator[Store]:
     holder = serving(settings)
     if holder is None:
         with own_store(settings, clock) as store:
+            store.refresh_statistics(clock.now())
             yield store
         return
+    ask(holder, "fold")
     parts = urlsplit(holder.web)
     address = Address(
         host=parts.hostname or "127.0.0.1", port=parts.port or 80, proxy_path=PROXY_PATH
@@ -98,6 +100,10 @@ def reading_store(settings: Settings, clock: Clock) -> Iterator[Store]:
 
 def ask(holder: Serving, what: str, timeout_s: float = 60.0, **fields: Any) -> Any:
     """Have the `serve` do something that needs the store itself (`forget`, `detect`). Returns its JSON answer."""
+    if not holder.web:
+        raise StoreUnavailable(
+            f"the serve (pid {holder.pid}) has no web role: commands reach the store through it"
+        )
     try:
         answer = httpx.post(
             f"{holder.web}/control/{what}", json=fields, timeout=timeout_s, trust_env=False

@@ -46,6 +46,8 @@ class Claim:
             raise UsageError(
                 f"the store at {folder} is held by another process (pid {holder}); stop it, or use another store.url"
             ) from None
+        # What a killed one left behind would send other commands to an address that is gone.
+        (folder / FILE_NAME).unlink(missing_ok=True)
         lock.seek(0)
         lock.truncate()
         lock.write(f"{os.getpid()}\n")

@@ -119,7 +119,12 @@ def cell(column: str, value: Any) -> str:
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return harmless(str(value)).replace("\n", "\N{REPLACEMENT CHARACTER}")
+
+
+def harmless(text: str) -> str:
+    """Text of others without anything that would act on a terminal; its lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _title(column: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from stallwatch.cli.common import (
     Format,
     FormatOption,
     err,
+    harmless,
     out,
     print_json,
     settings_from,
@@ -89,7 +91,7 @@ def check(
     with temporary_store(CLOCK) as store, Progress(console=err(), transient=True) as progress:
         task = progress.add_task("Checking", total=len(loaded))
         for path, scenario in zip(files, loaded, strict=True):
-            progress.update(task, description=Text(path.name).plain)
+            progress.update(task, description=escape(path.name))
             result = replaying.run_scenario(store, scenario)
             results.append(
                 {
@@ -122,7 +124,7 @@ def _print_result(result: dict[str, Any]) -> None:
     line.append(f"{result['name']} ({result['seconds']:.1f}s)", "dim")
     console.print(line)
     for problem in result["problems"]:
-        console.print(Text(f"     {problem}"))
+        console.print(Text(f"     {harmless(problem)}"), soft_wrap=True)
 
 
 def _scenario_files(paths: list[Path]) -> list[Path]:

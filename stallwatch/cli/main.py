@@ -4,11 +4,11 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import click
 import typer
+from rich.text import Text
 
 from stallwatch.cli import judging, moving, operating, reading, reporting, serving
-from stallwatch.cli.common import err
+from stallwatch.cli.common import err, harmless
 from stallwatch.errors import StallwatchError, UsageError
 
 app = typer.Typer(
@@ -20,16 +20,22 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stallwatch {version('stallwatch')}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and end.", is_eager=True, callback=_show_version
+        ),
     ] = False,
 ) -> None:
     """Options of the whole command."""
-    if show_version:
-        typer.echo(f"stallwatch {version('stallwatch')}")
-        raise typer.Exit
 
 
 for room in (serving, moving, judging, reading, reporting, operating):
@@ -39,28 +45,21 @@ for room in (serving, moving, judging, reading, reporting, operating):
 def main() -> None:
     """Run the command line; errors are one message on standard error, never a traceback."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = 2
+        # Typer ends the process itself: wrong usage is 2, typer.Exit says its own.
+        app()
     except UsageError as error:
         _complain(str(error))
-        code = 2
+        sys.exit(2)
     except StallwatchError as error:
         _complain(str(error))
-        code = 3
+        sys.exit(3)
     except KeyboardInterrupt:
-        code = 130
+        sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _complain(message: str) -> None:
-    err().print(f"stallwatch: {message}", style="red", markup=False, highlight=False)
+    # Messages carry names that senders chose, and a line is read by programs as well: it is not broken.
+    err().print(Text(f"stallwatch: {harmless(message)}", "red"), soft_wrap=True)

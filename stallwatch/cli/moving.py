@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from collector.importing import Progress
 from stallwatch.app.access import ask, open_state, own_store, serving
 from stallwatch.app.forgetting import forget_everywhere
 from stallwatch.app.importing import import_into_serving, import_into_store
-from stallwatch.cli.common import CLOCK, ConfigOption, err, out, settings_from
+from stallwatch.cli.common import CLOCK, ConfigOption, err, harmless, out, settings_from
 from stallwatch.errors import UsageError
 
 
@@ -61,13 +62,13 @@ def _show(steps: Iterator[Progress]) -> tuple[int, int]:
         for step in steps:
             if step.path not in tasks:
                 tasks[step.path] = bar.add_task(
-                    Text(step.path).plain, total=step.bytes_total or None
+                    escape(harmless(step.path)), total=step.bytes_total or None
                 )
             bar.update(tasks[step.path], completed=step.bytes_done)
             accepted[step.path] = step.accepted
             for problem in step.errors:
                 errors += 1
-                console.print(Text(problem, style="yellow"))
+                console.print(Text(harmless(problem), style="yellow"), soft_wrap=True)
     return sum(accepted.values()), errors
 
 

@@ -177,7 +177,9 @@ def print_findings(rows: list[dict[str, Any]], format_: Format) -> None:
 def _print_run(run: dict[str, Any]) -> None:
     console = out()
     title = Text(cell("id", run["execution_id"]), style="bold")
-    title.append(f"  {cell('w', run['workflow'])}  {run['engine']}  {run['status']}", style="")
+    title.append(
+        f"  {cell('w', run['workflow'])}  {cell('e', run['engine'])}  {run['status']}", style=""
+    )
     console.print(title)
     parts = [f"started {cell('at', run['started_at'])} UTC"]
     if run["ended_at"] is not None:
@@ -185,7 +187,7 @@ def _print_run(run: dict[str, Any]) -> None:
     if run["run_id"]:
         parts.append(f"run {cell('run', run['run_id'])}")
     if run["trace_id"]:
-        parts.append(f"trace {run['trace_id']}")
+        parts.append(f"trace {cell('id', run['trace_id'])}")
     if run["error_type"]:
         parts.append(f"error {cell('e', run['error_type'])}: {cell('e', run['error_message'])}")
     console.print(Text(", ".join(parts), style="dim"))

@@ -1,14 +1,24 @@
 """`report timeouts`: what every timeout should be."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from stallwatch.app.access import reading_store
 from stallwatch.app.reporting import make_report
-from stallwatch.cli.common import CLOCK, ConfigOption, SinceOption, err, settings_from, time_option
+from stallwatch.cli.common import (
+    CLOCK,
+    ConfigOption,
+    SinceOption,
+    err,
+    harmless,
+    settings_from,
+    time_option,
+)
 from stallwatch.errors import UsageError
 
 report_app = typer.Typer(help="Reports.", no_args_is_help=True)
@@ -43,10 +53,13 @@ def timeouts(
     with err().status("Reading durations …"), reading_store(settings, CLOCK) as store:
         text = make_report(store, settings, begin, CLOCK.now(), format_.value)
     if out_file is None:
+        if format_ is ReportFormat.MD or sys.stdout.isatty():
+            # For a person's eyes; as data it is left as it is.
+            text = harmless(text)
         typer.echo(text, nl=not text.endswith("\n"))
         return
     try:
         out_file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--out {out_file}: {error.strerror}") from None
-    err().print(f"written to {out_file}", highlight=False)
+    err().print(Text(f"written to {out_file}"), soft_wrap=True)

@@ -4,9 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from stallwatch.cli.main import app
 from stallwatch.model.findings import DETECTOR_IDS
@@ -25,10 +25,10 @@ COMMAND = re.compile(r"(?:^|\| )(?:\S*/)?stallwatch ((?:[a-z]+ ?)+)", re.MULTILI
 def commands() -> set[str]:
     """All commands as they are typed: `steps`, `report timeouts`."""
     root = typer.main.get_command(app)
-    assert isinstance(root, click.Group)
+    assert isinstance(root, TyperGroup)
     found = set()
     for name, command in root.commands.items():
-        if isinstance(command, click.Group):
+        if isinstance(command, TyperGroup):
             found |= {f"{name} {sub}" for sub in command.commands}
         else:
             found.add(name)

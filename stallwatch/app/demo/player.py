@@ -13,7 +13,7 @@ from stallwatch.app.demo.roads import Road
 from stallwatch.clock import Clock
 from stallwatch.model.events import StepEvent
 
-STEP_S: Final = 0.1
+STEP_S: Final = 0.2
 _log = logging.getLogger(__name__)
 
 

@@ -15,7 +15,7 @@ from temporalio.client import Client
 from stallwatch.app.demo.temporal_story import HEALTHY, ORDERS, PAST
 from stallwatch.app.demo.temporal_tracing import traced_client
 
-AT_ONCE: Final = 30
+AT_ONCE: Final = 8
 EVERY_S: Final = 2.0
 
 

@@ -125,7 +125,7 @@ def require_temporal() -> str:
 def start_server(
     command: str, address: str, folder: Path, clock: Clock, stopping: threading.Event
 ) -> Child:
-    """Temporal's development server at `address`, listening; it keeps nothing on disk. Transient if it does not come up."""
+    """Temporal's development server, at `address`; it keeps nothing on disk. Transient if it does not come up."""
     host, _, port = address.rpartition(":")
     options = ["--ip", host, "--port", port, "--headless", "--log-level", "error"]
     server = Child("temporal-server", [command, "server", "start-dev", *options], folder)

@@ -25,7 +25,16 @@ HUNG: Final = Fault(
 KILLED: Final = Fault(
     "a worker is killed (SIGKILL) in the middle of charge", "stalled_step", "order", "charge", 0, 30
 )
-UNHEARD: Final = Fault("an execution is started on a queue that nobody reads", "stalled_execution", "order", "", 0, 50)  # fmt: skip
+UNHEARD: Final = Fault(
+    what="an execution is started on a queue that nobody reads",
+    detector="stalled_execution",
+    workflow="order",
+    step="",
+    at_s=0,
+    within_s=60,
+    # Such executions usually end long before their standstill is beyond doubt.
+    meanwhile=("overdue_execution",),
+)
 SLOW: Final = (
     Slow("a manager takes the whole demo to send the signal", "approval-patient"),
     Slow("a trial period sleeps on a timer of an hour", "trial-patient"),

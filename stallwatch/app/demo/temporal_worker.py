@@ -5,8 +5,8 @@ import sys
 
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from stallwatch.app.demo.temporal_tracing import traced_client
 from stallwatch.app.demo.temporal_story import ORDERS
+from stallwatch.app.demo.temporal_tracing import traced_client
 from stallwatch.app.demo.temporal_workflows import ACTIVITIES, WORKFLOWS
 
 

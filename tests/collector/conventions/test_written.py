@@ -118,3 +118,33 @@ def test_other_sdks_of_temporal(sandbox: Sandbox) -> None:
     run |= {"status": "error", "message": "continue as new"}
     sandbox.deliver([run])
     assert [r["status"] for r in sandbox.executions()] == ["continued"]
+
+
+def test_a_workflow_of_temporal_may_tell_its_waits(sandbox: Sandbox) -> None:
+    trace = trace_id()
+    identity = {"temporalWorkflowID": f"w-{trace}", "temporalRunID": "r", "stallwatch.step": "ask"}
+    scope = "temporalio.contrib.opentelemetry._interceptor"
+    begin = {**identity, "stallwatch.waiting_on": "human"}
+    sandbox.deliver([span(trace, 2, 1, name="asked", scope=scope, attributes=begin)])
+    row = sandbox.step("ask")
+    assert (row["status"], row["waiting_on"]) == ("waiting", "human")
+    sandbox.deliver([span(trace, 4, 1, name="answered", scope=scope, attributes=identity)])
+    assert sandbox.step("ask")["status"] == "completed"
+
+
+def test_a_cancelled_workflow_of_temporal_is_not_a_failed_one(sandbox: Sandbox) -> None:
+    trace = trace_id()
+    thrown = {
+        "exception.type": "temporalio.exceptions.CancelledError",
+        "exception.message": "Cancelled",
+    }
+    sandbox.deliver(
+        [
+            span(
+                trace, 2, 1, name="CompleteWorkflow:Order", scope="temporalio.contrib.opentelemetry",
+                attributes={"temporalWorkflowID": f"w-{trace}", "temporalRunID": "r"},
+                events=[{"name": "exception", "at_ns": START_NS, "attributes": thrown}],
+            )
+        ]
+    )  # fmt: skip
+    assert [r["status"] for r in sandbox.executions()] == ["cancelled"]
