@@ -18,8 +18,10 @@ from stallwatch.errors import ConfigError
 from stallwatch.store.engine import Engine
 
 _LEDGER: Final = """CREATE TABLE IF NOT EXISTS schema_ledger
-(name String, checksum String, applied_at DateTime64(6, 'UTC'))
+(name String, checksum String, object String, applied_at DateTime64(6, 'UTC'))
 ENGINE = ReplacingMergeTree(applied_at) ORDER BY name"""
+_GONE: Final = ""
+"""The checksum of a definition that is no longer there."""
 _CREATED: Final = re.compile(
     r"^CREATE (?:OR REPLACE )?(MATERIALIZED VIEW|VIEW|FUNCTION) (\w+)", re.MULTILINE
 )
@@ -45,20 +47,23 @@ class Definition:
         """Whether the statement takes data away."""
         return bool(_DANGEROUS.search(self.sql))
 
-    def drop(self) -> str | None:
-        """The statement that removes a replaceable object; functions are replaced in place."""
+    @property
+    def object(self) -> str:
+        """What a replaceable definition makes, as `VIEW name` or `FUNCTION name`; empty for a migration."""
+        if not self.replaceable:
+            return ""
         created = _CREATED.search(self.sql)
         if created is None:
             raise ConfigError(f"{self.name}: a replaceable definition creates a view or a function")
         kind, name = created.groups()
-        return None if kind == "FUNCTION" else f"DROP VIEW IF EXISTS {name}"
+        return f"{kind.removeprefix('MATERIALIZED ')} {name}"
 
 
 @dataclass(frozen=True)
 class Change:
     """One thing a migration would do or did."""
 
-    action: str  # create, replace
+    action: str  # create, replace, drop
     name: str
     sql: str
 
@@ -96,14 +101,18 @@ def migrate(
     Raises ConfigError when an applied migration's text has changed, or when the database is newer than this code.
     """
     engine.create_database()
-    applied = _applied(engine, create=not dry_run)
+    applied, objects = _applied(engine, create=not dry_run)
     known = {d.name for d in definitions}
     stray = [n for n in applied if n.startswith("migrations/") and n not in known]
     if stray:
         raise ConfigError(
             f"the store was migrated by a newer Stallwatch: it has {', '.join(stray)}"
         )
-    changes: list[Change] = []
+    changes = [
+        Change("drop", name, f"DROP {objects[name]}")
+        for name in applied
+        if name not in known and objects[name].startswith("VIEW")
+    ]
     replace_rest = False
     for definition in definitions:
         before = applied.get(definition.name)
@@ -126,32 +135,35 @@ def migrate(
     return changes
 
 
-def _applied(engine: Engine, create: bool) -> dict[str, str]:
+def _applied(engine: Engine, create: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Checksums and objects of what is applied, by name."""
     if create:
         engine.command(_LEDGER)
     elif not engine.rows(
         "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_ledger'",
         {"database": engine.database},
     ):
-        return {}
-    return {
-        row["name"]: row["checksum"]
-        for row in engine.rows("SELECT name, checksum FROM schema_ledger FINAL")
-    }
+        return {}, {}
+    rows = engine.rows("SELECT name, checksum, object FROM schema_ledger FINAL")
+    present = [row for row in rows if row["checksum"] != _GONE]
+    checksums = {row["name"]: row["checksum"] for row in present}
+    return checksums, {row["name"]: row["object"] for row in present}
 
 
 def _apply(
     engine: Engine, by_name: dict[str, Definition], changes: Sequence[Change], now: datetime
 ) -> None:
-    replaced = [by_name[c.name] for c in changes if by_name[c.name].replaceable]
+    replaced = [by_name[c.name] for c in changes if c.name in by_name]
     for definition in reversed(replaced):
-        drop = definition.drop()
-        if drop is not None:
-            engine.command(drop)
+        # Functions are replaced in place.
+        if definition.object.startswith("VIEW"):
+            engine.command(f"DROP {definition.object.replace('VIEW', 'VIEW IF EXISTS')}")
     for change in changes:
         engine.command(change.sql)
+        made = by_name.get(change.name)
+        checksum, created = (made.checksum, made.object) if made else (_GONE, "")
         engine.insert_rows(
             "schema_ledger",
-            ("name", "checksum", "applied_at"),
-            [(change.name, by_name[change.name].checksum, now)],
+            ("name", "checksum", "object", "applied_at"),
+            [(change.name, checksum, created, now)],
         )

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -43,6 +43,16 @@ def test_an_edited_migration_is_refused(engine: Engine, now: datetime) -> None:
     edited = Definition(TABLE.name, TABLE.sql.replace("UInt8", "UInt16"), False)
     with pytest.raises(ConfigError, match=r"migrations/1\.sql was applied with another text"):
         migrate(engine, [edited], now)
+
+
+def test_a_view_that_is_no_longer_defined_goes(engine: Engine, now: datetime) -> None:
+    migrate(engine, [TABLE, VIEW, UPON], now)
+    later = now + timedelta(seconds=1)
+    assert [c.sql for c in migrate(engine, [TABLE, VIEW], later)] == ["DROP VIEW w"]
+    assert migrate(engine, [TABLE, VIEW], later) == []
+    assert [
+        c.action for c in migrate(engine, [TABLE, VIEW, UPON], later + timedelta(seconds=1))
+    ] == ["create"]
 
 
 def test_a_newer_store_is_refused(engine: Engine, now: datetime) -> None:

@@ -23,4 +23,4 @@ CREATE TABLE span_log
 ENGINE = ReplacingMergeTree
 PARTITION BY toMonday(start_at)
 ORDER BY (trace_id, span_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 1024
