@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from alerts import grouping, ledger
 from alerts.grouping import Kind, Transition
-from alerts.ledger import WORDS, Address, Delivery, Reason
-from alerts.message import build_message
+from alerts.ledger import WORDS, Address, Delivery, Digest, Reason
+from alerts.message import Message, build_message
 from alerts.meters import Meters
 from alerts.routing import Router, RouteReason
 from alerts.targets import TARGETS, target_configs
@@ -22,7 +22,7 @@ from alerts.targets.base import Target
 from stallwatch.clock import Clock
 from stallwatch.config.alerts import AlertsConfig, RouteConfig
 from stallwatch.errors import Permanent, Transient
-from stallwatch.model.findings import Incident, Status
+from stallwatch.model.findings import Incident, Severity, Status
 from stallwatch.store.state import State
 
 log: Final = logging.getLogger(__name__)
@@ -106,6 +106,38 @@ class Dispatcher:
         transitions = self.plan()
         self.deliver()
         return transitions
+
+    def announce(
+        self, receivers: Collection[str], key: str, title: str, lines: Sequence[str]
+    ) -> None:
+        """Put something that is no incident (a weekly report) into the outbox of these receivers' targets.
+
+        The same `key` again tells a target again only if the text has changed.
+        """
+        now = self._clock.now()
+        with self._state.transaction() as db:
+            told = ledger.told_of(db, key)
+            for address in self._targets:
+                before = told.get(address)
+                message = Message(
+                    receiver=address.receiver,
+                    dedup_key=key,
+                    number=1 if before is None else before.number + 1,
+                    status="firing",
+                    severity=Severity.INFO.value,
+                    title=title,
+                    lines=tuple(lines),
+                    why="",
+                    fields={},
+                    links=(),
+                    findings=(),
+                    findings_left_out=0,
+                    started_at=now,
+                    ended_at=None,
+                )
+                digest = Digest(severity=Severity.INFO, count=0, fingerprints=(title, *lines))
+                if address.receiver in receivers and (before is None or before.digest != digest):
+                    ledger.commit(db, address, message, digest, Reason.OPENED, now)
 
     def close(self) -> None:
         """Wait for the targets that are being told, and stop."""

@@ -131,3 +131,11 @@ def counts(steps: Sequence[StepRecommendation]) -> str:
         if (number := sum(step.verdict == verdict for step in steps))
     ]
     return f"{len(steps)} step{'s' if len(steps) > 1 else ''}: {', '.join(tally)}."
+
+
+def headlines(steps: Sequence[StepRecommendation], most: int) -> list[str]:
+    """The report in a few lines: how many steps need what, then the first `most` of those to change."""
+    to_change = [step for step in in_order(steps) if step.verdict in CHANGES]
+    lines = [f"{name_of(step)}: {advice(step)}" for step in to_change[:most]]
+    left_out = len(to_change) - len(lines)
+    return [counts(steps), *lines, *([f"{left_out} more need a change."] if left_out else [])]

@@ -1,10 +1,11 @@
 """The timeout tuning report, made on demand and once a week."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from dashboards.report import Format, render
+from dashboards.report import Format, headlines, render
 from detectors.recommendations import recommend_timeouts
 from stallwatch.app.access import state_folder
 from stallwatch.config import Settings
@@ -13,6 +14,16 @@ from stallwatch.store import Store
 from stallwatch.store.recommending import write_recommendations
 
 PAST: Final = timedelta(days=28)
+HEADLINES: Final = 5
+
+
+@dataclass(frozen=True)
+class WeeklyReport:
+    """Where the page is, its name, and what to say of it: how many steps need a change, then the first of them."""
+
+    path: Path
+    name: str
+    headlines: list[str]
 
 
 def make_report(
@@ -29,7 +40,7 @@ def recommendations(
     return recommend_timeouts(store, since, now, settings.report.buffer)
 
 
-def write_weekly_report(store: Store, settings: Settings, now: datetime) -> Path:
+def write_weekly_report(store: Store, settings: Settings, now: datetime) -> WeeklyReport:
     """Write the report as a page into `reports/` beside the state, and its numbers into the store."""
     found = recommendations(store, settings, now - PAST, now)
     write_recommendations(store, found, now)
@@ -37,4 +48,4 @@ def write_weekly_report(store: Store, settings: Settings, now: datetime) -> Path
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"timeouts-{now:%G-W%V}.html"
     path.write_text(render(found, "html", now, now - PAST, now), encoding="utf-8")
-    return path
+    return WeeklyReport(path, f"timeouts {now:%G-W%V}", headlines(found, HEADLINES))

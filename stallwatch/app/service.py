@@ -231,8 +231,11 @@ class Service:
         write_recommendations(self.store, found, now)
 
     def _report(self) -> None:
-        path = write_weekly_report(self.store, self.settings, self._clock.now())
-        _log.info("weekly report written", extra={"path": str(path)})
+        report = write_weekly_report(self.store, self.settings, self._clock.now())
+        _log.info("weekly report written", extra={"path": str(report.path)})
+        lines = [*report.headlines, f"The whole report: {report.path}"]
+        receivers = self.settings.report.to
+        self.dispatcher.announce(receivers, report.name, "Timeout tuning report", lines)
 
     def _retain(self) -> None:
         kept = self.settings.store.retention

@@ -166,6 +166,7 @@ class ReportConfig(Section):
 
     cron: str = "0 8 * * MON"
     timezone: str = "UTC"
+    to: tuple[str, ...] = ()
     buffer: Annotated[float, Field(ge=0.2, le=0.5)] = 0.3
 
 
@@ -187,6 +188,16 @@ class Settings(Section):
     alerts: AlertsConfig = AlertsConfig()
     report: ReportConfig = ReportConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+
+    @model_validator(mode="after")
+    def _report_receivers(self) -> Self:
+        known = [receiver.name for receiver in self.alerts.receivers]
+        for name in self.report.to:
+            if name not in known:
+                raise ValueError(
+                    f"report.to: there is no receiver {name!r}; there are {', '.join(known)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _loopback(self) -> Self:

@@ -414,3 +414,30 @@ def test_slack_over_the_wire_with_a_rate_limit_and_a_restart(
     second.tick()
     second.close()
     assert len(server.requests) == 2
+
+
+def test_a_report_is_announced_once_to_its_receivers(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    config = AlertsConfig.model_validate(
+        {
+            "receivers": [
+                {"name": "team", "console_configs": [{}]},
+                {"name": "others", "webhook_configs": [{"url": "http://127.0.0.1:9/"}]},
+            ]
+        }
+    )
+    clock = ManualClock(NOW)
+    for _ in range(2):
+        state = State(tmp_path / "state.sqlite")
+        dispatcher = Dispatcher(state, config, clock, CollectorRegistry(), stream=stream)
+        dispatcher.announce(
+            ["team"], "timeouts 2026-W02", "Timeout tuning report", ["2 steps: 2 ok."]
+        )
+        dispatcher.deliver()
+        dispatcher.close()
+        with state.transaction() as db:
+            assert {row["receiver"] for row in db.execute("SELECT receiver FROM deliveries")} == {
+                "team"
+            }
+        state.close()
+    assert stream.getvalue().count("Timeout tuning report") == 1

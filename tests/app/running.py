@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,13 @@ import msgspec
 
 from stallwatch.app.claim import FILE_NAME, Serving
 from stallwatch.cli import main
+from stallwatch.clock import SystemClock
 
 STALLWATCH: Final = Path(sys.executable).with_name("stallwatch")
 ROOT: Final = Path(__file__).parents[2]
 WAIT_S: Final = 60.0
 """How long anything may take before a test gives up: the machine may be busy."""
+PAUSE_S: Final = 0.1
 SETTINGS: Final = """
 [store]
 url = "chdb://{data}"
@@ -89,6 +91,15 @@ def run_all(commands: Sequence[Sequence[str]]) -> list[Ended]:
     return [Ended(**one) for one in json.loads(ended.stdout)]
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; asked often."""
+    clock, pause = SystemClock(), threading.Event()
+    deadline_s = clock.monotonic_s() + WAIT_S
+    while not condition():
+        assert clock.monotonic_s() < deadline_s, "it never came to hold"
+        clock.wait(pause, PAUSE_S)
+
+
 @dataclass
 class Place:
     """An installation: a folder with a configuration and a data folder that belong to one test."""
@@ -136,6 +147,10 @@ class Running:
         assert self._process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=[self._process.stderr])
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait_until_ready(self) -> None:
         """Return when it listens and says where."""

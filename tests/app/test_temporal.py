@@ -1,11 +1,10 @@
-"""Real Temporal: its server, workers in processes of their own, its interceptor's spans, the real collector and store."""
+"""Real Temporal: its server, workers in processes of their own, its interceptor's spans, a real collector and store."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import pytest

@@ -182,7 +182,8 @@ class Stage:
 
     def report(self) -> Path:
         """Write the timeout tuning report; its path."""
-        return write_weekly_report(self.service.store, self.service.settings, self.clock.now())
+        report = write_weekly_report(self.service.store, self.service.settings, self.clock.now())
+        return report.path
 
 
 def first_alert(text: str) -> str:

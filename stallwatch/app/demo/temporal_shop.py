@@ -64,7 +64,7 @@ class Shop:
         self._customers.hear_until(f"started {name}", self._clock, self._stopping)
 
     def lose(self, name: str) -> None:
-        """Start an order and kill the worker in the middle of `charge`. As under a supervisor, another one takes over."""
+        """Start an order and kill the worker in the middle of `charge`; as under a supervisor, another takes over."""
         self.start("order", name, LOST)
         self._payments.hear_until(f"begun {name}", self._clock, self._stopping)
         self._payments.kill()
