@@ -114,5 +114,5 @@ def _observe(
 
 
 DETECTOR: Final = Detector(
-    "stalled_execution", 5.0, judge, parameters, absorbed_by=("telemetry_silence",)
+    "stalled_execution", 3.0, judge, parameters, absorbed_by=("telemetry_silence",)
 )

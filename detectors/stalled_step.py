@@ -217,5 +217,5 @@ def _next_steps(oldest: Late, common: dict[str, str]) -> tuple[str, ...]:
 
 
 DETECTOR: Final = Detector(
-    "stalled_step", 5.0, judge, parameters, absorbed_by=("telemetry_silence",)
+    "stalled_step", 3.0, judge, parameters, absorbed_by=("telemetry_silence",)
 )

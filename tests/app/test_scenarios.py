@@ -1,4 +1,4 @@
-"""Every scenario file holds. All of them together take about two minutes on one core."""
+"""Every scenario file holds. Each takes about 2.6 s of processor time, all of them some 150 s."""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from stallwatch.model.durations import rfc3339
 from stallwatch.model.events import StepEvent
 
 TIMEOUT_S: Final = 30.0
-SPAN_DELAY_MS: Final = 200
+SPAN_DELAY_MS: Final = 500
 _ENDS: Final = ("completed", "failed", "timed_out", "cancelled")
 _STEP_FIELDS: Final = ("step", "step_run_id", "attempt", "queue", "downstream")
 

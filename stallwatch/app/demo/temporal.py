@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stallwatch.app.demo.faults import Fault
 from stallwatch.app.demo.stage import Stage, Watch
-from stallwatch.app.demo.temporal_processes import require_temporal
+from stallwatch.app.demo.temporal_processes import Stopped, require_temporal
 from stallwatch.app.demo.temporal_shop import Shop
 from stallwatch.app.demo.temporal_story import (
     FLAKY,
@@ -62,13 +62,17 @@ def run_temporal_demo(
         service = stage.service
         ending.callback(service.stop)
         service.start()
-        shop = Shop(command, service.grpc_address, stage.folder, clock, stopping, ending)
-        make_past(stage, shop, console, stopping)
-        console.print(Text(f"Watch it happen: {service.web_url}", style="bold"))
-        watch = go_wrong(shop, clock)
+        try:
+            shop = Shop(command, service.grpc_address, stage.folder, clock, stopping, ending)
+            make_past(stage, shop, console, stopping)
+            console.print(Text(f"Watch it happen: {service.web_url}", style="bold"))
+            watch = go_wrong(shop, clock)
+        except Stopped:
+            console.print("Stopped before anything went wrong.")
+            return False
         seen_s = seen_after_s(stage, stopping)
-        seen = seen_s is not None and seen_s <= SEEN_WITHIN_S
         stage.watch(console, watch, seconds, stopping)
+        seen = seen_s is not None and seen_s <= SEEN_WITHIN_S
         what = "the same activity, before anyone can know that it hangs"
         said = "an open attempt" if seen else "no open attempt"
         after = "-" if seen_s is None else format_duration(seen_s)

@@ -21,6 +21,10 @@ LOOK_S: Final = 0.1
 HOST: Final = "127.0.0.1"
 
 
+class Stopped(Exception):
+    """The demo was told to end while it waited for something."""
+
+
 class Child:
     """A process that takes lines on its standard input and says lines on its standard output."""
 
@@ -61,10 +65,12 @@ class Child:
             return None
 
     def hear_until(self, line: str, clock: Clock, stopping: threading.Event) -> None:
-        """Wait until it says this line or `stopping` is set. Transient if it ends before, or takes READY_S."""
+        """Wait until it says this line. Transient if it ends before or takes READY_S, Stopped if `stopping` is set."""
         until_s = clock.monotonic_s() + READY_S
-        while self.hear(LOOK_S) != line and not stopping.is_set():
+        while self.hear(LOOK_S) != line:
             self.check()
+            if stopping.is_set():
+                raise Stopped
             if clock.monotonic_s() > until_s:
                 raise Transient(f"{self.name} did not say {line!r}: see {self.log}")
 
@@ -125,14 +131,16 @@ def require_temporal() -> str:
 def start_server(
     command: str, address: str, folder: Path, clock: Clock, stopping: threading.Event
 ) -> Child:
-    """Temporal's development server, at `address`; it keeps nothing on disk. Transient if it does not come up."""
+    """Temporal's development server, at `address`; it keeps nothing on disk. Transient if it does not come up, or Stopped."""
     host, _, port = address.rpartition(":")
     options = ["--ip", host, "--port", port, "--headless", "--log-level", "error"]
     server = Child("temporal-server", [command, "server", "start-dev", *options], folder)
     try:
         until_s = clock.monotonic_s() + READY_S
-        while not _listens(host, int(port)) and not clock.wait(stopping, LOOK_S):
+        while not _listens(host, int(port)):
             server.check()
+            if clock.wait(stopping, LOOK_S):
+                raise Stopped
             if clock.monotonic_s() > until_s:
                 raise Transient(f"Temporal did not listen at {address}: see {server.log}")
     except BaseException:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from stallwatch.app.demo.stage import free
-from stallwatch.app.demo.temporal_processes import Child, start_server
+from stallwatch.app.demo.temporal_processes import Child, Stopped, start_server
 from stallwatch.app.demo.temporal_story import LOST, ORDERS, PAYMENTS
 from stallwatch.clock import Clock
 
@@ -17,7 +17,7 @@ LOOK_S: Final = 0.1
 class Shop:
     """It reports to the collector at `otlp` (gRPC, `host:port`) and leaves its logs in `folder`.
 
-    When `stopping` is set nothing is waited for any more. Every method raises Transient if a process fails.
+    Every method raises Transient if a process fails, and Stopped when `stopping` is set while it waits for one.
     """
 
     def __init__(
@@ -46,9 +46,11 @@ class Shop:
         """Run healthy executions to their end: how many are done, and of how many."""
         self._customers.tell("past")
         done, total = 0, 1
-        while done < total and not self._stopping.is_set():
+        while done < total:
             line = self._customers.hear(LOOK_S)
             self._customers.check()
+            if self._stopping.is_set():
+                raise Stopped
             if line is not None:
                 # "done 7 of 250"
                 done, total = (int(word) for word in line.split()[1::2])

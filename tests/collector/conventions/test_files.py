@@ -23,7 +23,7 @@ def test_a_convention_is_named_after_its_file_and_follows_what_it_uses() -> None
         stem = definition.name.removeprefix("conventions/").removesuffix(".sql")
         if not stem[0].isdigit():
             assert name == f"convention_{stem}"
-            assert definition.object == f"DROP VIEW IF EXISTS {name}"
+            assert definition.object == f"VIEW {name}"
 
 
 def test_every_engine_that_is_recognised_has_a_convention() -> None:
