@@ -183,6 +183,16 @@ def incidents(store: Store, filters: Filters) -> list[Row]:
     return store.select(sql("incidents"), filters.parameters())
 
 
+def incident(store: Store, incident_id: str) -> Row | None:
+    """One incident with its `members` (findings in whatever state they are), None if unknown."""
+    rows = store.select(sql("incident"), {"id": incident_id})
+    if not rows:
+        return None
+    found = _copied_findings(store, list(Status))
+    wanted = set(rows[0]["findings"])
+    return {**rows[0], "members": [one for one in found if one.fingerprint in wanted]}
+
+
 def recommendations(store: Store, filters: Filters) -> list[Row]:
     """The latest timeout recommendation of each step."""
     return store.select(sql("recommendations"), filters.parameters())

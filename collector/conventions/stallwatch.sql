@@ -19,7 +19,7 @@ SELECT
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
     attributes['stallwatch.waiting_on'] AS waiting_on,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
-    if(said.ends AND status = 'error', stallwatch_exception(events, 'exception.type'), '') AS error_type,
+    if(said.ends AND status = 'error', if(attributes['error.type'] != '', attributes['error.type'], stallwatch_exception(events, 'exception.type')), '') AS error_type,
     if(said.ends AND status = 'error', if(stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message), '') AS error_message,
     trace_id,
     real_span_id AS span_id

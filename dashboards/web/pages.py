@@ -57,8 +57,10 @@ class Pages:
         ]
 
     def home(self, request: Request) -> Response:
-        """What is stuck now."""
+        """What is stuck now; with `?incident=ID`, as alerts link to it, that incident."""
         now = self._clock.now()
+        if "incident" in request.query_params:
+            return self._incident(request.query_params["incident"], now)
         found = reading.findings(self._state or self._store, reading.Filters())
         firing = sorted(
             (one for one in found if one.status is Status.FIRING),
@@ -77,6 +79,13 @@ class Pages:
             counts=reading.counts(self._store, now - timedelta(hours=24)),
             senders=senders,
         )
+
+    def _incident(self, incident_id: str, now: datetime) -> Response:
+        found = reading.incident(self._store, incident_id)
+        if found is None:
+            raise HTTPException(404, "there is no such incident")
+        cards = [_card(one, now) for one in found["members"]]
+        return self._page("incident.html", now, incident=found, cards=cards)
 
     def steps(self, request: Request) -> Response:
         """Every step with its percentiles."""

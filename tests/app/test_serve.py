@@ -133,16 +133,16 @@ webhook_configs = [{{ url = "{url}" }}]
 
 def stall(workflow: str) -> list[dict[str, Any]]:
     """A step that was to end after a second, a minute ago."""
-    at = rfc3339(CLOCK.now() - timedelta(minutes=1))
-    started = event("workflow.started", "o-1", workflow=workflow, time=at)
+    said = {"workflow": workflow, "time": rfc3339(CLOCK.now() - timedelta(minutes=1))}
     return [
-        started,
-        event("step.started", "o-1", workflow=workflow, time=at, step="charge", timeout_s=1.0),
+        event("workflow.started", f"{workflow}-1", **said),
+        event("step.started", f"{workflow}-1", **said, step="charge", timeout_s=1.0),
     ]
 
 
 def end(workflow: str) -> dict[str, Any]:
-    return event("step.completed", "o-1", workflow=workflow, step="charge")
+    """That step's end."""
+    return event("step.completed", f"{workflow}-1", workflow=workflow, step="charge")
 
 
 def wait_until_noted(running: Running, tellings: int) -> None:
@@ -279,7 +279,7 @@ def test_commands_say_the_same_through_a_serve_and_without(tmp_path: Path) -> No
                 ["steps"],
                 ["steps", "--workflow", "refund"],
                 ["executions", "--status", "running"],
-                ["trace", "o-1"],
+                ["trace", "order-1"],
                 ["detect", "--at", rfc3339(CLOCK.now())],
                 ["report", "timeouts", "--since", since],
                 ["findings", "--firing"],

@@ -43,7 +43,7 @@ def step(name: str, **fields: Any) -> dict[str, Any]:
 
 # What the spans of such executions tell: of an approval not that it waits, of a trial that it does.
 PAST: Final[dict[str, list[dict[str, Any]]]] = {
-    "order": [step("reserve"), step("charge"), step("ship")],
+    "order": [step("charge"), step("ship")],
     "approval": [step("ask_manager")],
     "trial": [step("welcome"), step("trial_period", waiting_on="timer")],
 }
@@ -219,7 +219,7 @@ def test_attempts_that_the_retry_policy_heals_are_counted(scene: Scene) -> None:
     scene.ended("order-flaky")
     attempts = scene.store.select(
         "SELECT attempt, status, error_type FROM attempts "
-        "WHERE execution_id = 'order-flaky' AND step = 'reserve' ORDER BY attempt"
+        "WHERE execution_id = 'order-flaky' AND step = 'ship' ORDER BY attempt"
     )
     assert [tuple(row.values()) for row in attempts] == [
         (1, "failed", "Busy"),

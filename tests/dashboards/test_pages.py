@@ -13,7 +13,7 @@ from dashboards.web import web_app
 from dashboards.web.sparkline import sparkline
 from dashboards.web.timeline import LABEL_WIDTH, WIDTH, timeline
 from stallwatch.clock import ManualClock
-from stallwatch.model.findings import Status
+from stallwatch.model.findings import Incident, Status
 from stallwatch.store import Store
 from stallwatch.store.state import State
 from tests.dashboards.conftest import HOSTILE, HOSTILE_STEP, finding
@@ -35,6 +35,25 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def test_an_alert_links_to_its_incident(client: TestClient, shop: Store, now: datetime) -> None:
+    one = finding(now, fingerprint="c" * 16, title="charge hangs")
+    shop.write_findings([one], now)
+    incident = Incident(
+        id="inc-7",
+        cause="charge of order hangs",
+        severity=one.severity,
+        opened_at=now,
+        closed_at=None,
+        findings=(one,),
+    )
+    shop.write_incidents([incident], now)
+    text = Page(client.get("/?incident=inc-7").text).text
+    assert "charge of order hangs" in text
+    assert "charge hangs" in text
+    assert "still open" in text
+    assert client.get("/?incident=nope").status_code == 404
 
 
 def test_what_is_stuck(client: TestClient, state: State, now: datetime) -> None:

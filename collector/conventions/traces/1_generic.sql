@@ -56,7 +56,7 @@ SELECT
     toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)),
     attributes['stallwatch.queue'], attributes['stallwatch.downstream'], attributes['stallwatch.idempotency_key'], attributes['stallwatch.waiting_on'],
     toFloat64OrNull(attributes['stallwatch.timeout_s']),
-    if(said.3 AND status = 'error', stallwatch_exception(events, 'exception.type'), ''),
+    if(said.3 AND status = 'error', if(attributes['error.type'] != '', attributes['error.type'], stallwatch_exception(events, 'exception.type')), ''),
     multiIf(NOT said.3 OR status != 'error', '', stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message),
     lower(hex(node.trace_id)), lower(hex(node_id)),
     if(is_execution OR is_root, map(), map('parent_span_id', lower(hex(parent_id))))

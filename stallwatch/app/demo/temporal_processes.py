@@ -18,7 +18,6 @@ from stallwatch.errors import Transient, UsageError
 READY_S: Final = 30.0
 GRACE_S: Final = 10.0
 LOOK_S: Final = 0.1
-HOST: Final = "127.0.0.1"
 
 
 class Stopped(Exception):
@@ -53,9 +52,13 @@ class Child:
         return cls(name, command, folder)
 
     def tell(self, line: str) -> None:
+        """Give it a line. Transient if it has ended."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Transient(f"{self.name} has ended: see {self.log}") from None
 
     def hear(self, timeout_s: float) -> str | None:
         """The next line it said, None if it said none in that time."""
@@ -131,7 +134,7 @@ def require_temporal() -> str:
 def start_server(
     command: str, address: str, folder: Path, clock: Clock, stopping: threading.Event
 ) -> Child:
-    """Temporal's development server, at `address`; it keeps nothing on disk. Transient if it does not come up, or Stopped."""
+    """Temporal's development server at `address`, without a file. Transient if it does not come up, or Stopped."""
     host, _, port = address.rpartition(":")
     options = ["--ip", host, "--port", port, "--headless", "--log-level", "error"]
     server = Child("temporal-server", [command, "server", "start-dev", *options], folder)

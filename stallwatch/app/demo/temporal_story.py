@@ -16,8 +16,8 @@ LOST: Final = "lost"
 FLAKY: Final = "flaky"
 PATIENT: Final = "patient"
 
-PAST: Final = {"order": 220, "approval": 15, "trial": 15}
-"""Executions of each workflow that run before anything goes wrong."""
+PAST: Final = {"order": 310, "approval": 15, "trial": 15}
+"""Executions of each workflow that run before anything goes wrong: from 300 on a threshold is learned from them alone."""
 
 HUNG: Final = Fault(
     "an activity hangs: ship never comes back", "stalled_step", "order", "ship", 0, 30

@@ -34,14 +34,6 @@ async def _work(median_s: float) -> None:
 
 
 @activity.defn
-async def reserve(trouble: str) -> None:
-    """FLAKY fails twice, which its retry policy heals."""
-    await _work(0.1)
-    if trouble == FLAKY and activity.info().attempt < 3:
-        raise ApplicationError("the stock is being counted", type="Busy")
-
-
-@activity.defn
 async def charge(trouble: str) -> None:
     """LOST says on standard output that it has begun, and takes long enough for its worker to be killed."""
     if trouble == LOST:
@@ -53,10 +45,15 @@ async def charge(trouble: str) -> None:
 
 @activity.defn
 async def ship(trouble: str) -> None:
-    """HANGS never comes back: a call without a timeout to a parcel service that does not answer."""
+    """HANGS never comes back: a call without a timeout to a parcel service that does not answer.
+
+    FLAKY fails twice, which its retry policy heals.
+    """
     await _work(0.1)
     if trouble == HANGS:
         await asyncio.sleep(HOUR_S)
+    if trouble == FLAKY and activity.info().attempt < 3:
+        raise ApplicationError("the parcel service is busy", type="Busy")
 
 
 @activity.defn
@@ -83,7 +80,6 @@ async def _step(name: str, trouble: str = HEALTHY, queue: str = ORDERS) -> None:
 class Order:
     @workflow.run
     async def run(self, trouble: str) -> None:
-        await _step("reserve", trouble)
         await _step("charge", trouble, PAYMENTS)
         await _step("ship", trouble)
 
@@ -122,6 +118,6 @@ class Trial:
 
 WORKFLOWS: Final[Sequence[type]] = (Order, Approval, Trial)
 ACTIVITIES: Final[dict[str, Sequence[Callable[..., Any]]]] = {
-    ORDERS: (reserve, ship, ask_manager, welcome),
+    ORDERS: (ship, ask_manager, welcome),
     PAYMENTS: (charge,),
 }
