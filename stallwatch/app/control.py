@@ -1,7 +1,7 @@
 """What other commands ask of the `serve` that holds the embedded store. Loopback only, never part of the public API."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -12,14 +12,15 @@ from starlette.routing import Route
 from stallwatch.errors import StallwatchError, UsageError
 
 Handler = Callable[[dict[str, Any]], Any]
-LOOPBACK = ("127.0.0.1", "::1")
+LOOPBACK: Final[frozenset[str | None]] = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def control_app(handlers: dict[str, Handler]) -> Starlette:
     """`POST /{name}` with a JSON object runs the handler of that name in a thread."""
 
     async def answer(request: Request) -> JSONResponse:
-        if request.client is None or request.client.host not in LOOPBACK:
+        # The second condition keeps out a page whose name was made to point here.
+        if request.client is None or not {request.client.host, request.url.hostname} <= LOOPBACK:
             return JSONResponse({"error": "only from this machine"}, status_code=403)
         # A page in a browser on this machine must not be able to ask: it cannot send this type unasked.
         if request.headers.get("content-type", "").split(";")[0] != "application/json":

@@ -4,7 +4,7 @@ import logging
 import threading
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from opentelemetry.metrics import Meter
 
 from stallwatch.clock import Clock
 from stallwatch.errors import StallwatchError
@@ -18,20 +18,20 @@ _log = logging.getLogger(__name__)
 class Folder:
     """Folds what was committed. Readers that must see their own writes call `catch_up`."""
 
-    def __init__(self, store: Store, clock: Clock, registry: CollectorRegistry) -> None:
+    def __init__(self, store: Store, clock: Clock, meter: Meter) -> None:
         self._store = store
         self._clock = clock
         self._dirty = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="folder", daemon=True)
-        self._seconds = Histogram(
-            "stallwatch_fold_seconds", "Duration of one fold", registry=registry
+        self._seconds = meter.create_histogram(
+            "stallwatch.fold.duration", "s", "How long one fold took"
         )
-        self._executions = Counter(
-            "stallwatch_folded_executions", "Executions folded", registry=registry
+        self._executions = meter.create_counter(
+            "stallwatch.folded.executions", "1", "Executions folded"
         )
-        self._failures = Counter(
-            "stallwatch_fold_failures", "Folds that failed and are tried again", registry=registry
+        self._failures = meter.create_counter(
+            "stallwatch.fold.failures", "1", "Folds that failed and are tried again"
         )
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class Folder:
                 pause_s = max(PAUSE_MIN_S, self._clock.monotonic_s() - started_s)
             except StallwatchError as error:
                 _log.error("fold failed, will be tried again", extra={"reason": str(error)})
-                self._failures.inc()
+                self._failures.add(1)
                 self._dirty.set()
                 pause_s = RETRY_S
             self._clock.wait(self._stopping, pause_s)
@@ -71,5 +71,8 @@ class Folder:
     def _fold(self) -> None:
         # Cleared first: what is committed while this fold runs asks for another.
         self._dirty.clear()
-        with self._seconds.time():
-            self._executions.inc(self._store.fold(self._clock.now()))
+        began_s = self._clock.monotonic_s()
+        folded = self._store.fold(self._clock.now())
+        if folded:
+            self._seconds.record(self._clock.monotonic_s() - began_s)
+            self._executions.add(folded)

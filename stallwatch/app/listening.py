@@ -40,6 +40,8 @@ class HttpServer:
     """One ASGI application on one socket."""
 
     def __init__(self, name: str, app: Any, listener: socket.socket) -> None:
+        # It tells at INFO what `serve` tells already.
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
         self.address = address_of(listener)
         self._listener = listener
         config = uvicorn.Config(

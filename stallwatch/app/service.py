@@ -87,7 +87,10 @@ class Service:
         ]
         self._telemetry = setup(version("stallwatch"), self.registry, endpoint, listening)
         self._on_stop("telemetry", self._telemetry.shutdown)
-        self._tracer = self._telemetry.tracer("stallwatch.app")
+        meter = self._telemetry.meter("stallwatch.app")
+        self._transitions = meter.create_counter(
+            "stallwatch.finding.transitions", "1", "Findings that began or ended to fire"
+        )
         Gauge("stallwatch_build_info", "Version", ["version"], registry=self.registry).labels(
             version("stallwatch")
         ).set(1)
@@ -96,7 +99,7 @@ class Service:
         self.store.migrate(clock.now())
         self.state = open_state(settings)
         self._on_stop("state", self.state.close)
-        self._folder = Folder(self.store, clock, self.registry)
+        self._folder = Folder(self.store, clock, meter)
         self.brain = Brain(self.store, self.state, settings.detectors, EARLIEST)
         self.dispatcher = Dispatcher(
             self.state, settings.alerts, clock, self.registry, stream=console
@@ -105,7 +108,7 @@ class Service:
         self.collector = Collector(
             settings.collector, self.store, clock, self.registry, [self._folder.committed]
         )
-        self._ticker = Ticker(self.registry)
+        self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
         self._asked_at: dict[str, datetime] = {}
         self._missing = {"not started"}
 
@@ -196,18 +199,17 @@ class Service:
         self._folder.catch_up()
         due = [d.id for d in DETECTORS if self._is_due(d.id, d.every_s, now)]
         if due:
-            with self._tracer.start_as_current_span("detect"):
-                for finding in self.brain.tick(now, due):
-                    _log.info(
-                        "finding",
-                        extra={
-                            "detector": finding.detector,
-                            "status": finding.status.value,
-                            "workflow": finding.workflow,
-                            "step": finding.step,
-                            "fingerprint": finding.fingerprint,
-                        },
-                    )
+            for finding in self.brain.tick(now, due):
+                told = {
+                    "detector": finding.detector,
+                    "status": finding.status.value,
+                    "workflow": finding.workflow,
+                    "step": finding.step,
+                    "fingerprint": finding.fingerprint,
+                }
+                _log.info("finding", extra=told)
+                labels = {"detector": finding.detector, "status": finding.status.value}
+                self._transitions.add(1, labels)
             self._asked_at.update(dict.fromkeys(due, now))
 
     def _is_due(self, detector: str, every_s: float, now: datetime) -> bool:

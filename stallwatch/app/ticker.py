@@ -10,8 +10,10 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Tracer
 
+from stallwatch.clock import Clock
 from stallwatch.errors import ConfigError
 
 THREADS: Final = 4
@@ -21,7 +23,7 @@ _log = logging.getLogger(__name__)
 class Ticker:
     """A scheduler whose jobs never overlap with themselves, and whose failures are counted and logged."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, clock: Clock, meter: Meter, tracer: Tracer) -> None:
         # It says every second that a job ran; failures are told below.
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = BackgroundScheduler(
@@ -30,12 +32,12 @@ class Ticker:
             executors={"default": ThreadPoolExecutor(THREADS), "brain": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        self._seconds = Histogram(
-            "stallwatch_job_seconds", "Duration of a job", ["job"], registry=registry
+        self._clock = clock
+        self._tracer = tracer
+        self._seconds = meter.create_histogram(
+            "stallwatch.job.duration", "s", "How long a job took"
         )
-        self._failures = Counter(
-            "stallwatch_job_failures", "Jobs that failed", ["job"], registry=registry
-        )
+        self._failures = meter.create_counter("stallwatch.job.failures", "1", "Jobs that failed")
         self._scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
 
     def every(
@@ -72,13 +74,15 @@ class Ticker:
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Callable[[], None]:
         def timed() -> None:
-            with self._seconds.labels(name).time():
+            began_s = self._clock.monotonic_s()
+            with self._tracer.start_as_current_span(name):
                 work()
+            self._seconds.record(self._clock.monotonic_s() - began_s, {"job": name})
 
         return timed
 
     def _failed(self, event: JobExecutionEvent) -> None:
-        self._failures.labels(event.job_id).inc()
+        self._failures.add(1, {"job": event.job_id})
         _log.error(
             "job failed, will run again",
             extra={"job": event.job_id, "reason": str(event.exception)},
