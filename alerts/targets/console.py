@@ -9,6 +9,7 @@ from rich.text import Text
 from alerts.message import Message
 from stallwatch.errors import Transient
 from stallwatch.model.durations import rfc3339
+from stallwatch.model.plain_text import one_line
 
 STYLES: Final = {"critical": "bold red", "warning": "bold yellow", "info": "bold blue"}
 
@@ -40,11 +41,11 @@ def _text(message: Message) -> Text:
     label = "RESOLVED" if resolved else message.severity.upper()
     text = Text()
     text.append(label, style="bold green" if resolved else STYLES.get(message.severity, "bold"))
-    text.append(f" {message.title}", style="bold")
+    text.append(f" {one_line(message.title)}", style="bold")
     text.append(f"  ({rfc3339(message.ended_at or message.started_at)}, {message.dedup_key})\n")
     for line in (message.why, *message.lines):
         if line:
-            text.append(f"    {line}\n")
+            text.append(f"    {one_line(line)}\n")
     fields = "  ".join(f"{name}={value}" for name, value in message.fields.items())
-    text.append(f"    {fields}\n", style="dim")
+    text.append(f"    {one_line(fields)}\n", style="dim")
     return text

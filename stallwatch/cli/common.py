@@ -1,5 +1,6 @@
 """What commands share: options, output as a table or as JSON, how errors end."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,9 +18,10 @@ from dashboards.reading import plain
 from stallwatch.clock import SystemClock
 from stallwatch.config import Settings, load_settings
 from stallwatch.model.durations import format_duration, parse_time
+from stallwatch.model.plain_text import one_line
 
 CLOCK: Final = SystemClock()
-
+PIPE_COLUMNS_MAX: Final = 100_000
 
 EVERYWHERE: Final = {"namespace": "default", "engine": "custom"}
 """Values that say nothing where no row has another."""
@@ -62,9 +64,21 @@ def time_option(text: str) -> datetime:
     return parse_time(text, CLOCK.now())
 
 
+def _discard_output() -> None:
+    """Whoever read our output has seen enough. The exit status is still told: a 1 means that something was found."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on: rich would end the process with a 1."""
+        self.quiet = True
+        _discard_output()
+
+
 def out() -> Console:
     """Where results go. Rich honours NO_COLOR and leaves colours out where nobody looks."""
-    return Console(soft_wrap=False)
+    return _Console(soft_wrap=False)
 
 
 def err() -> Console:
@@ -74,9 +88,16 @@ def err() -> Console:
 
 def print_json(value: Any) -> None:
     """Data for programs, on standard output, one line break at its end."""
-    encoded = msgspec.json.format(msgspec.json.encode(plain(value)), indent=2)
-    sys.stdout.buffer.write(encoded + b"\n")
-    sys.stdout.flush()
+    print_text(msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode() + "\n")
+
+
+def print_text(text: str) -> None:
+    """Text on standard output, exactly as it is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
 
 
 def print_rows(
@@ -103,7 +124,7 @@ def print_rows(
     console = out()
     if not console.is_terminal:
         # A pipe has no width: nothing is cut off.
-        console = Console(width=max(80, console.measure(table).maximum))
+        console = _Console(width=Console(width=PIPE_COLUMNS_MAX).measure(table).maximum)
     console.print(table)
 
 
@@ -119,12 +140,7 @@ def cell(column: str, value: Any) -> str:
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
-    return harmless(str(value)).replace("\n", "\N{REPLACEMENT CHARACTER}")
-
-
-def harmless(text: str) -> str:
-    """Text of others without anything that would act on a terminal; its lines stay lines."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return one_line(str(value))
 
 
 def _title(column: str) -> str:

@@ -17,7 +17,6 @@ from stallwatch.cli.common import (
     Format,
     FormatOption,
     err,
-    harmless,
     out,
     print_json,
     settings_from,
@@ -28,6 +27,7 @@ from stallwatch.errors import UsageError
 from stallwatch.model.durations import rfc3339
 from stallwatch.model.findings import DETECTOR_IDS
 from stallwatch.model.findings_json import finding_to_json
+from stallwatch.model.plain_text import harmless
 from stallwatch.simulator.scenario import load_scenario
 
 
@@ -88,7 +88,9 @@ def check(
     files = _scenario_files(scenarios)
     loaded = [load_scenario(path) for path in files]
     results: list[dict[str, Any]] = []
-    with temporary_store(CLOCK) as store, Progress(console=err(), transient=True) as progress:
+    console = err()
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with temporary_store(CLOCK) as store, bar as progress:
         task = progress.add_task("Checking", total=len(loaded))
         for path, scenario in zip(files, loaded, strict=True):
             progress.update(task, description=escape(path.name))
@@ -122,7 +124,7 @@ def _print_result(result: dict[str, Any]) -> None:
     )
     line.append(f"{result['file']}  ")
     line.append(f"{result['name']} ({result['seconds']:.1f}s)", "dim")
-    console.print(line)
+    console.print(line, soft_wrap=True)
     for problem in result["problems"]:
         console.print(Text(f"     {harmless(problem)}"), soft_wrap=True)
 

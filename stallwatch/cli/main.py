@@ -8,8 +8,9 @@ import typer
 from rich.text import Text
 
 from stallwatch.cli import judging, moving, operating, reading, reporting, serving
-from stallwatch.cli.common import err, harmless
+from stallwatch.cli.common import err
 from stallwatch.errors import StallwatchError, UsageError
+from stallwatch.model.plain_text import harmless
 
 app = typer.Typer(
     name="stallwatch",
@@ -55,9 +56,6 @@ def main() -> None:
         sys.exit(3)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        sys.stderr.close()
 
 
 def _complain(message: str) -> None:

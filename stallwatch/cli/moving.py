@@ -13,8 +13,9 @@ from collector.importing import Progress
 from stallwatch.app.access import ask, open_state, own_store, serving
 from stallwatch.app.forgetting import forget_everywhere
 from stallwatch.app.importing import import_into_serving, import_into_store
-from stallwatch.cli.common import CLOCK, ConfigOption, err, harmless, out, settings_from
+from stallwatch.cli.common import CLOCK, ConfigOption, err, out, settings_from
 from stallwatch.errors import UsageError
+from stallwatch.model.plain_text import harmless
 
 
 class ImportEngine(StrEnum):
@@ -57,7 +58,7 @@ def _show(steps: Iterator[Progress]) -> tuple[int, int]:
     accepted: dict[str, int] = {}
     errors = 0
     console = err()
-    with Bar(console=console, transient=True) as bar:
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks = {}
         for step in steps:
             if step.path not in tasks:

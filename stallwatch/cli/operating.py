@@ -72,7 +72,7 @@ def doctor(format_: FormatOption = Format.TABLE, config: ConfigOption = None) ->
             line = Text()
             line.append("ok    " if result.ok else "WRONG ", "green" if result.ok else "bold red")
             line.append(f"{result.check}: {result.detail}")
-            out().print(line)
+            out().print(line, soft_wrap=True)
     if not all(result.ok for result in results):
         raise typer.Exit(1)
 
@@ -94,4 +94,4 @@ def export(
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror}") from None
     for path in written:
-        out().print(Text(str(path)))
+        out().print(Text(str(path)), soft_wrap=True)

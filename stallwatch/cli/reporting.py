@@ -15,11 +15,12 @@ from stallwatch.cli.common import (
     ConfigOption,
     SinceOption,
     err,
-    harmless,
+    print_text,
     settings_from,
     time_option,
 )
 from stallwatch.errors import UsageError
+from stallwatch.model.plain_text import harmless
 
 report_app = typer.Typer(help="Reports.", no_args_is_help=True)
 
@@ -56,7 +57,7 @@ def timeouts(
         if format_ is ReportFormat.MD or sys.stdout.isatty():
             # For a person's eyes; as data it is left as it is.
             text = harmless(text)
-        typer.echo(text, nl=not text.endswith("\n"))
+        print_text(text if text.endswith("\n") else text + "\n")
         return
     try:
         out_file.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ HOUSEKEEPING: Final = (
 )
 """(table, its time, seconds kept): what only serves the service itself."""
 _TRACES: Final = """SELECT count() AS n, groupUniqArrayIf(trace_id, trace_id != '') AS traces
-FROM step_event_log WHERE execution_id = {id:String}"""
+FROM step_event_log FINAL WHERE execution_id = {id:String}"""
 _FORGET: Final = (
     "ALTER TABLE step_event_log DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE attempt_fold DELETE WHERE execution_id = {id:String}",

@@ -142,10 +142,13 @@ class Running:
         self.said: list[str] = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [STALLWATCH, *place.argv("serve")], stderr=subprocess.PIPE, text=True
+            [STALLWATCH, *place.argv("serve")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        assert self._process.stderr is not None
-        self._reader = threading.Thread(target=self._read, args=[self._process.stderr])
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=[self._process.stdout])
         self._reader.start()
 
     @property

@@ -15,6 +15,7 @@ from stallwatch.app.demo.stage import Stage, Watch
 from stallwatch.app.demo.temporal_processes import Stopped, require_temporal
 from stallwatch.app.demo.temporal_shop import Shop
 from stallwatch.app.demo.temporal_story import (
+    FALSE_ALARMS_PER_WEEK,
     FLAKY,
     HANGS,
     HEALTHY,
@@ -58,7 +59,9 @@ def run_temporal_demo(
     """
     command = require_temporal()
     with ExitStack() as ending:
-        stage = Stage(settings, clock, data, policy=(*settings.detectors.policy, *WAITS))
+        policy = (*settings.detectors.policy, *WAITS)
+        budget = FALSE_ALARMS_PER_WEEK
+        stage = Stage(settings, clock, data, policy=policy, false_alarms_per_week=budget)
         service = stage.service
         ending.callback(service.stop)
         service.start()

@@ -16,8 +16,11 @@ LOST: Final = "lost"
 FLAKY: Final = "flaky"
 PATIENT: Final = "patient"
 
-PAST: Final = {"order": 310, "approval": 15, "trial": 15}
-"""Executions of each workflow that run before anything goes wrong: from 300 on a threshold is learned from them alone."""
+PAST: Final = {"order": 240, "approval": 15, "trial": 15}
+"""Executions of each workflow that run before anything goes wrong."""
+FALSE_ALARMS_PER_WEEK: Final = 500
+"""At the pace of that past a week would have millions of orders, and one false alarm among them would ask for
+thresholds of less than one in a million. 500 are still only one in ten showings of two minutes."""
 
 HUNG: Final = Fault(
     "an activity hangs: ship never comes back", "stalled_step", "order", "ship", 0, 30

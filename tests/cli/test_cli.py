@@ -1,0 +1,404 @@
+"""What commands print, and how they end. The store's own process is where a store is opened."""
+
+import json
+import os
+import re
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from stallwatch.app.access import ask
+from stallwatch.app.claim import Serving
+from stallwatch.cli.main import app
+from stallwatch.errors import StoreUnavailable
+from tests.app.running import STALLWATCH, WAIT_S, Ended, Place, run_all, run_alone, run_here
+from tests.cli.document import documented
+
+JSON: Final = ("--format", "json")
+ESCAPE: Final = "\x1b"
+RED: Final = f"{ESCAPE}[31mred{ESCAPE}[0m\a\N{RIGHT-TO-LEFT OVERRIDE}"
+"""A name that would act on a terminal."""
+
+
+def commands() -> list[list[str]]:
+    """Every command and group, as it is typed."""
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    found: list[list[str]] = [[]]
+    for name, command in root.commands.items():
+        found.append([name])
+        if isinstance(command, TyperGroup):
+            found += [[name, sub] for sub in command.commands]
+    return found
+
+
+# Without a store ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help(words: list[str]) -> None:
+    ended = run_here(*words, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"Usage: {' '.join(['stallwatch', *words])}" in ended.out
+    assert ended == run_here(*words, "-h")
+    assert ESCAPE not in ended.out
+
+
+def test_the_version() -> None:
+    ended = run_here("--version")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.fullmatch(r"stallwatch \d+\.\d+\.\d+\n", ended.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["steps", "--nothing"], "No such option: --nothing"),
+        (["steps", "--since", "yesterday"], "not 'yesterday'"),
+        (["executions", "--since", "2026-01-05T12:00:00"], "has no offset"),
+        (["executions", "--limit", "0"], "--limit"),
+        (["executions", "--since", "now", "--until", "-1h"], "since: must be before until"),
+        (["steps", "--status", "failed"], "--status: for steps it is open or nothing, not 'failed'"),
+        (["detect", "--detector", "stall"], "--detector: there is no 'stall'; there are stalled_step,"),
+        (["serve", "--roles", "web,brain"], "--roles: there is no role 'brain'"),
+        (["serve", "--roles", ","], "--roles: name at least one role"),
+        (["demo", "--seconds", "3"], "--seconds"),
+        (["import", "pigeons", "file"], "pigeons"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
+        (["config", "check", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_wrong_usage_is_exit_status_2(words: list[str], said: str) -> None:
+    ended = run_here(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("words", [[], ["report"], ["config"], ["dashboards"]])
+def test_a_group_alone_shows_its_commands(words: list[str]) -> None:
+    ended = run_here(*words)
+    assert ended.code == 2
+    assert "Commands" in ended.out + ended.err
+
+
+def config(folder: Path, text: str) -> list[str]:
+    path = folder / "stallwatch.toml"
+    path.write_text(text, encoding="utf-8")
+    return ["--config", str(path)]
+
+
+def test_a_good_configuration(tmp_path: Path) -> None:
+    ended = run_here("config", "check", *config(tmp_path, "[report]\nbuffer = 0.4"))
+    assert ended == Ended(0, "The configuration is good.\n", "")
+
+
+def test_everything_wrong_in_a_configuration_is_named(tmp_path: Path) -> None:
+    options = config(tmp_path, "[store]\nurll = 'x'\n[report]\nbuffer = 9\n[stores]\n")
+    ended = run_here("config", "check", *options)
+    assert (ended.code, ended.out) == (2, "")
+    lines = ended.err.splitlines()
+    assert lines[0].startswith("stallwatch: ")
+    for line, said in zip(
+        sorted(line.removeprefix("stallwatch: ") for line in lines),
+        ["report.buffer: ", "store.urll: there is no such key", "stores: there is no such key"],
+        strict=True,
+    ):
+        assert line.startswith(f"{options[1]}: {said}")
+
+
+def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path: Path) -> None:
+    ended = run_here("steps", *config(tmp_path, "[store]\nurl = \n"))
+    assert ended.code == 2
+    assert str(tmp_path / "stallwatch.toml") in ended.err
+    assert "line 2" in ended.err
+
+
+def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STALLWATCH__STORES__URL", "x")
+    ended = run_here("config", "check")
+    assert ended.code == 2
+    assert "STALLWATCH__STORES__URL" in ended.err
+
+
+def test_dashboards_are_exported(tmp_path: Path) -> None:
+    ended = run_here("dashboards", "export", str(tmp_path / "new"))
+    assert ended.code == 0
+    paths = [Path(line) for line in ended.out.split("\n") if line]
+    assert set(paths) == set((tmp_path / "new").iterdir())
+    assert all(json.loads(path.read_text(encoding="utf-8"))["title"] for path in paths)
+    (tmp_path / "file").touch()
+    assert run_here("dashboards", "export", str(tmp_path / "file")).code == 2
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("check", "nowhere.yaml")
+    assert ESCAPE not in run_here(*words).err
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert f"{ESCAPE}[31m" in run_here(*words).err
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert f"{ESCAPE}[31m" not in run_here(*words).err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["dashboards", "export", "{folder}/new"], ["doctor", *JSON]])
+def test_a_reader_that_goes_away_changes_no_exit_status(words: list[str], tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "wb") as nobody:
+        ended = subprocess.run(
+            [STALLWATCH, *place.argv(*(word.format(folder=tmp_path) for word in words))],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=WAIT_S,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_message_is_one_line_and_acts_on_no_terminal() -> None:
+    name = f"{RED} {'long ' * 40}.yaml"
+    ended = run_here("check", name)
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert ESCAPE not in ended.err
+
+
+def test_a_serve_without_pages_cannot_be_asked() -> None:
+    with pytest.raises(StoreUnavailable, match="no web role"):
+        ask(Serving(1, "", "http://127.0.0.1:4318"), "fold")
+
+
+# Scenario files -----------------------------------------------------------------------------------
+
+HANG: Final = """name: a charge hangs
+events:
+  - {at: 0s, event: workflow.started, workflow: order, execution_id: o-1}
+  - {at: 1s, event: step.started, workflow: order, execution_id: o-1, step: charge, timeout_s: 60}
+expect:
+"""
+
+
+def test_a_broken_scenario_file_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(HANG + "  - {at: 2m, findings: [{detectr: stalled_step}]}\n", encoding="utf-8")
+    ended = run_here("check", str(path))
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{path}:6" in ended.err
+    assert "detectr" in ended.err
+
+
+@pytest.mark.slow
+def test_scenario_files_pass_and_fail(tmp_path: Path) -> None:
+    (tmp_path / "a-good.yaml").write_text(
+        HANG + "  - {at: 2m, findings: [{detector: stalled_step}]}\n", encoding="utf-8"
+    )
+    good = run_alone("check", str(tmp_path))
+    assert good.code == 0
+    line, counts = good.out.splitlines()
+    assert line.startswith(f"ok   {tmp_path / 'a-good.yaml'}  a charge hangs (")
+    assert counts == "1 passed, 0 failed"
+    bad = tmp_path / "[b]ad.yaml"
+    bad.write_text(HANG + "  - {at: 2m, findings: []}\n", encoding="utf-8")
+    both = run_alone("check", str(tmp_path), "--format", "json")
+    assert both.code == 1
+    assert [list(row) for row in both.data] == [documented("check")] * 2
+    failed, passed = sorted(both.data, key=lambda row: bool(row["passed"]))
+    assert (failed["file"], failed["name"], failed["passed"]) == (str(bad), "a charge hangs", False)
+    assert "stalled_step" in failed["problems"][0]
+    assert (passed["passed"], passed["problems"]) == (True, [])
+
+
+# With a store -------------------------------------------------------------------------------------
+
+
+def event(name: str, execution_id: str, minute: int, **said: Any) -> str:
+    time = f"2026-01-05T12:{minute:02d}:00Z"
+    return json.dumps(
+        {"event": name, "time": time, "workflow": "order", "execution_id": execution_id, **said}
+    )
+
+
+LINES: Final = [
+    event("workflow.started", "o-1", 0),
+    event("step.started", "o-1", 1, step="charge"),
+    event("step.exploded", "o-1", 2, step="charge"),
+    event("step.completed", "o-1", 3, step="charge"),
+    event("workflow.completed", "o-1", 4),
+]
+HOSTILE: Final = [
+    json.dumps({
+        "event": name, "time": "2026-01-05T12:00:00Z",
+        **dict.fromkeys(("workflow", "execution_id", "engine", "namespace", "run_id", "step", "branch"), RED),
+        **dict.fromkeys(("worker", "queue", "error_type", "error_message"), RED),
+    })
+    for name in ("step.started", "step.completed", "workflow.failed", f"step.{RED}")
+]  # fmt: skip
+SINCE: Final = ("--since", "2026-01-05T00:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("cli"))
+
+
+@pytest.fixture(scope="module")
+def ended(place: Place) -> dict[str, Ended]:
+    """A small story of commands on one store, in one process."""
+    lines = place.folder / "lines.ndjson"
+    lines.write_text("\n".join(LINES), encoding="utf-8")
+    hostile = place.folder / "[b]hostile.ndjson"
+    hostile.write_text("\n".join(HOSTILE), encoding="utf-8")
+    told = ("--namespace", "default", *SINCE, *JSON)
+    story: dict[str, list[str]] = {
+        "migrate --dry-run": ["migrate", "--dry-run", *JSON],
+        "doctor before": ["doctor", *JSON],
+        "migrate": ["migrate", *JSON],
+        "migrate again": ["migrate"],
+        "nothing": ["executions"],
+        "nothing as JSON": ["executions", *JSON],
+        "import": ["import", "events", str(lines)],
+        "steps": ["steps", *told],
+        "executions": ["executions", *told],
+        "trace": ["trace", "o-1", *JSON],
+        "import again": ["import", "events", str(lines)],
+        "steps again": ["steps", *told],
+        "executions again": ["executions", *told],
+        "trace again": ["trace", "o-1", *JSON],
+        "import nothing": ["import", "events", str(place.folder / "nowhere")],
+        "lately": ["executions", "--since", "-15m", *JSON],
+        "findings": ["findings", "--firing", *JSON],
+        "doctor": ["doctor", *JSON],
+        "trace unknown": ["trace", "o-2"],
+        "forget unknown": ["forget", "--yes", "o-2"],
+        "hostile import": ["import", "events", str(hostile)],
+        "hostile steps": ["steps", *SINCE],
+        "hostile executions": ["executions", *SINCE],
+        "hostile trace": ["trace", RED],
+        "hostile findings": ["findings"],
+        "hostile report": ["report", "timeouts", *SINCE],
+        "hostile JSON": ["executions", *SINCE, *JSON],
+        "hostile doctor": ["doctor"],
+        "forget": ["forget", "--yes", "o-1"],
+        "executions forgotten": ["executions", *told],
+    }
+    results = run_all([place.argv(*words) for words in story.values()])
+    return dict(zip(story, results, strict=True))
+
+
+@pytest.mark.slow
+def test_migrating(ended: dict[str, Ended]) -> None:
+    planned, done = ended["migrate --dry-run"].data, ended["migrate"].data
+    assert planned
+    assert [list(row) for row in planned] == [documented("migrate")] * len(planned)
+    assert {row["done"] for row in planned} == {False}
+    assert done == [row | {"done": True} for row in planned]
+    assert ended["migrate again"] == Ended(0, "The store is up to date.\n", "")
+
+
+@pytest.mark.slow
+def test_the_doctor(ended: dict[str, Ended]) -> None:
+    assert (ended["doctor before"].code, ended["doctor"].code) == (0, 0)
+    rows = {row["check"]: row for row in ended["doctor"].data}
+    assert list(rows["store"]) == documented("doctor")
+    assert rows["migrations"]["detail"] == "up to date"
+    before = {row["check"]: row["detail"] for row in ended["doctor before"].data}
+    assert re.fullmatch(r"\d+ to apply", before["migrations"])
+
+
+@pytest.mark.slow
+def test_nothing_there(ended: dict[str, Ended]) -> None:
+    assert ended["nothing"] == Ended(0, "", "No executions.\n")
+    assert ended["nothing as JSON"] == Ended(0, "[]\n", "")
+    assert ended["lately"].data == []
+    assert ended["findings"] == Ended(0, "[]\n", "")
+
+
+@pytest.mark.slow
+def test_a_bad_line_is_named_and_the_rest_is_imported(
+    ended: dict[str, Ended], place: Place
+) -> None:
+    imported = ended["import"]
+    assert imported.code == 2
+    assert imported.out == "4 events imported, 1 bad documents\n"
+    (line,) = imported.err.splitlines()
+    assert line.startswith(f"{place.folder / 'lines.ndjson'}, line 3: ")
+    assert "step.exploded" in line
+    (run,) = ended["trace"].data
+    assert [one["event"] for one in run["events"]] == [
+        "workflow.started",
+        "step.started",
+        "step.completed",
+        "workflow.completed",
+    ]
+    nowhere = ended["import nothing"]
+    assert (nowhere.code, nowhere.out) == (2, "")
+    assert "No such file" in nowhere.err
+
+
+@pytest.mark.slow
+def test_importing_twice_changes_nothing(ended: dict[str, Ended]) -> None:
+    for what in ("steps", "executions"):
+        assert ended[what].data == ended[f"{what} again"].data != []
+    (run,), (again,) = ended["trace"].data, ended["trace again"].data
+    assert run["attempt_list"] == again["attempt_list"] != []
+    assert len(run["events"]) == len(again["events"])
+
+
+@pytest.mark.slow
+def test_json_has_the_documented_fields(ended: dict[str, Ended]) -> None:
+    for what in ("steps", "executions"):
+        (row,) = ended[what].data
+        assert sorted(row) == sorted(documented(what))
+    (run,) = ended["trace"].data
+    of_run = [name for name in documented("trace") if name not in ("executions", "attempts")]
+    assert sorted(run) == sorted([*documented("executions"), *of_run])
+    (step,) = ended["steps"].data
+    assert (step["n"], step["completed"], step["oldest_open_at"]) == (1, 1, None)
+    assert step["p50_s"] == pytest.approx(120, rel=0.02)
+    (execution,) = ended["executions"].data
+    assert execution["duration_s"] == 240
+    assert datetime.fromisoformat(execution["started_at"]).utcoffset() is not None
+
+
+@pytest.mark.slow
+def test_an_unknown_execution_is_exit_status_2(ended: dict[str, Ended]) -> None:
+    for what in ("trace unknown", "forget unknown"):
+        assert ended[what] == Ended(2, "", "stallwatch: there is no execution 'o-2'\n")
+
+
+@pytest.mark.slow
+def test_forgetting(ended: dict[str, Ended]) -> None:
+    assert ended["forget"] == Ended(0, "4 events erased\n", "")
+    assert ended["executions forgotten"].data == []
+
+
+@pytest.mark.slow
+def test_names_from_senders_do_not_act_on_the_terminal(ended: dict[str, Ended]) -> None:
+    names = [name for name in ended if name.startswith("hostile ") and name != "hostile JSON"]
+    shown = {name: ended[name].out + ended[name].err for name in names}
+    assert {name for name, text in shown.items() if set(text) & set(RED[0] + RED[-2:])} == set()
+    for name in ("hostile steps", "hostile executions", "hostile trace", "hostile report"):
+        assert ended[name].code == 0
+        assert "\N{REPLACEMENT CHARACTER}[31mred" in ended[name].out.replace("\\[", "["), name
+    assert ended["hostile import"].out == "3 events imported, 1 bad documents\n"
+    # Programs get the name as it is, in JSON's own writing.
+    assert ESCAPE not in ended["hostile JSON"].out
+    assert RED in {row["execution_id"] for row in ended["hostile JSON"].data}
+
+
+@pytest.mark.slow
+def test_forgetting_asks_first(place: Place, ended: dict[str, Ended]) -> None:
+    asked = run_alone(*place.argv("forget", RED), stdin=b"n\n")
+    assert asked.code not in (0, 2)
+    assert asked.out.strip() == ""
+    assert "for good?" in asked.err
+    assert ESCAPE not in asked.err
