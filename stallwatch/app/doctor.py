@@ -92,11 +92,12 @@ def _store(settings: Settings, clock: Clock) -> Iterator[Result]:
         return
     store = new_store(settings)
     try:
+        # First, because it makes the database of a new installation, without which nothing can be asked.
+        waiting = store.migrate(clock.now(), dry_run=True)
         version = store.select("SELECT version() AS version")[0]["version"]
         yield Result(
             "store", True, f"{settings.store.url.split('@')[-1]}: ClickHouse engine {version}"
         )
-        waiting = store.migrate(clock.now(), dry_run=True)
         yield Result("migrations", True, f"{len(waiting)} to apply" if waiting else "up to date")
         if not waiting:
             yield _senders(store, clock)

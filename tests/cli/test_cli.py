@@ -259,8 +259,8 @@ def ended(place: Place) -> dict[str, Ended]:
     hostile.write_text("\n".join(HOSTILE), encoding="utf-8")
     told = ("--namespace", "default", *SINCE, *JSON)
     story: dict[str, list[str]] = {
-        "migrate --dry-run": ["migrate", "--dry-run", *JSON],
         "doctor before": ["doctor", *JSON],
+        "migrate --dry-run": ["migrate", "--dry-run", *JSON],
         "migrate": ["migrate", *JSON],
         "migrate again": ["migrate"],
         "nothing": ["executions"],
