@@ -10,7 +10,7 @@ from stallwatch.clock import Clock
 from stallwatch.errors import StallwatchError
 from stallwatch.store import Store
 
-PAUSE_MIN_S: Final = 1.0
+PAUSE_MIN_S: Final = 2.0
 RETRY_S: Final = 2.0
 _log = logging.getLogger(__name__)
 

@@ -195,11 +195,11 @@ class Service:
     def _tick(self) -> None:
         """Judge as of the moment up to which everything received is folded: what only waits here is not late."""
         now = self._clock.now()
-        now = min(now, self.collector.batcher.oldest_waiting_at() or now)
-        self._folder.catch_up()
         due = [d.id for d in DETECTORS if self._is_due(d.id, d.every_s, now)]
         if due:
-            for finding in self.brain.tick(now, due):
+            judged_at = min(now, self.collector.batcher.oldest_waiting_at() or now)
+            self._folder.catch_up()
+            for finding in self.brain.tick(judged_at, due):
                 told = {
                     "detector": finding.detector,
                     "status": finding.status.value,
