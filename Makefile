@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check bench format dashboards lock clean
+.PHONY: help demo test check bench soak format dashboards lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ test: check ## check, then all tests (ARGS="-k fold" narrows them)
 
 bench: .venv/.dev ## Measure; ratios are taken side by side in one run
 	$(BIN)/python -m benchmarks.ingest
+
+soak: .venv/.dev ## Kill the service under load, many times (KILLS=50)
+	STALLWATCH_TEST_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q tests/app/test_serve.py -k kill
 
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff format .

@@ -83,7 +83,7 @@ def reading_store(settings: Settings, clock: Clock) -> Iterator[Store]:
     holder = serving(settings)
     if holder is None:
         with own_store(settings, clock) as store:
-            store.refresh_statistics(clock.now())
+            store.refresh_statistics()
             yield store
         return
     ask(holder, "fold")

@@ -220,7 +220,7 @@ class Service:
         self.brain.calibrate(self._clock.now())
 
     def _statistics(self) -> None:
-        self.store.refresh_statistics(self._clock.now())
+        self.store.refresh_statistics()
 
     def _alert(self) -> None:
         transitions = self.dispatcher.tick()

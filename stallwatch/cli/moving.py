@@ -46,7 +46,7 @@ def import_(
         with own_store(settings, CLOCK) as store:
             accepted, errors = _show(import_into_store(store, settings, engine.value, paths, CLOCK))
             store.fold(CLOCK.now())
-            store.refresh_statistics(CLOCK.now())
+            store.refresh_statistics()
     what = "spans" if engine is ImportEngine.OTLP else "events"
     out().print(f"{accepted} {what} imported, {errors} bad documents", highlight=False)
     if errors:

@@ -6,7 +6,6 @@ The statements under `fold/` run in the order of their numbers over temporary ta
 The fold reads all events of a touched execution, so order, lateness and repetition do not matter.
 """
 
-from datetime import datetime
 from typing import Final
 
 from stallwatch.store.engine import Engine
@@ -24,7 +23,7 @@ class FoldSession:
         for table in self.TABLES:
             self._client.command(sql_text("fold", f"0_{table}"))
 
-    def run(self, after: int, upto: int, received_before: datetime) -> int:
+    def run(self, after: int, upto: int) -> int:
         """Fold the executions touched by batches in (after, upto]."""
         for table in self.TABLES:
             self._client.command(f"TRUNCATE TABLE fold_{table}")
@@ -33,7 +32,7 @@ class FoldSession:
         )
         touched = int(self._client.query("SELECT count() FROM fold_touched").result_rows[0][0])
         if touched:
-            parameters = {"received_before": received_before, "upto": upto}
+            parameters = {"upto": upto}
             for name in sql_names("fold"):
                 if not name.startswith("0"):
                     self._client.command(sql_text("fold", name), parameters=parameters)

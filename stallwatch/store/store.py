@@ -189,7 +189,7 @@ class Store:
         ]
         self.engine.insert_rows("incident_log", _INCIDENT_COLUMNS, rows)
 
-    def fold(self, now: datetime, received_before: datetime = FOREVER) -> int:
+    def fold(self, now: datetime) -> int:
         """Fold the executions that batches touched since the last fold. Returns how many there were.
 
         1. run the conventions that need whole traces over the traces touched;
@@ -218,7 +218,7 @@ class Store:
             if self._session is None:
                 self._session = FoldSession(self.engine)
             try:
-                touched = self._session.run(after, upto, received_before)
+                touched = self._session.run(after, upto)
             except BaseException:
                 # The session's temporary tables may hold half a fold: begin with fresh ones.
                 self._session.close()
@@ -228,7 +228,7 @@ class Store:
             self._set_progress("folded_batch", upto)
             return touched
 
-    def refresh_statistics(self, now: datetime) -> int:
+    def refresh_statistics(self) -> int:
         """Compute again the histogram windows whose closed attempts changed. Returns how many minutes were dirty."""
         with self._write_lock:
             after = self._progress("statistics_batch")

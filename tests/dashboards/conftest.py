@@ -94,7 +94,7 @@ def shop(store_root: Store) -> Iterator[Store]:
     with store_root.scratch("shop", now) as store:
         store.insert_events(shop_events(now), now, "shop-api")
         store.fold(now)
-        store.refresh_statistics(now)
+        store.refresh_statistics()
         yield store
 
 

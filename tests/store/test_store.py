@@ -136,7 +136,7 @@ def test_percentiles_of_the_statistics_are_close_to_exact(store: Store, now: dat
     events = [e for i, d in enumerate(durations) for e in course(now, f"x{i}", -40_000 + i * 2, d)]
     store.insert_events(events, now, "me")
     store.fold(now)
-    store.refresh_statistics(now)
+    store.refresh_statistics()
     rows = store.select("SELECT * FROM step_latency WHERE window_s = 86400")
     assert sum(row["completed"] for row in rows) == 2000
     ordered = np.sort(durations)
@@ -148,7 +148,7 @@ def test_percentiles_of_the_statistics_are_close_to_exact(store: Store, now: dat
 def test_a_changed_window_is_replaced_not_added_to(store: Store, now: datetime) -> None:
     def minutes() -> list[tuple[Any, ...]]:
         store.fold(now)
-        store.refresh_statistics(now)
+        store.refresh_statistics()
         rows = store.select(
             "SELECT window_start, completed, failed FROM step_latency WHERE window_s = 60 ORDER BY 1"
         )

@@ -77,7 +77,7 @@ def import_past(stage: Stage, now: datetime) -> int:
             ]
         )
     store.fold(now)
-    store.refresh_statistics(now)
+    store.refresh_statistics()
     return len(events)
 
 

@@ -6,7 +6,6 @@ WITH
     (
         SELECT * FROM step_event_log FINAL
         WHERE execution_key IN (SELECT execution_key FROM fold_touched)
-            AND received_at < {received_before:DateTime64(6, 'UTC')}
             AND NOT is_replay
     ),
     runs AS
