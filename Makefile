@@ -40,7 +40,7 @@ bench: .venv/.dev ## Measure; ratios are taken side by side in one run
 	$(BIN)/python -m benchmarks.ingest
 
 soak: .venv/.dev ## Kill the service under load, many times (KILLS=50)
-	STALLWATCH_TEST_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q tests/app/test_serve.py -k kill
+	STALLWATCH_TEST_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q tests/app/test_serve.py -k sigkill
 
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff format .
