@@ -38,6 +38,10 @@ class Context:
         """Whether a policy leaves this place to be judged."""
         return self.config.policy_for("enabled", *place) is not False
 
+    def waits(self, place: Place) -> bool:
+        """Whether a policy says that this step, though nothing labels it, waits for someone or something."""
+        return self.config.policy_for("waiting_on", *place) is not None
+
     def severity(self, place: Place, default: Severity) -> Severity:
         """The severity that a policy sets for this place, else `default`."""
         said = self.config.policy_for("severity", *place)

@@ -62,7 +62,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
     observations = []
     for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
-        if not context.enabled(place):
+        if not context.enabled(place) or context.waits(place):
             continue
         told, hidden_by = split_by_silence(group, context)
         late = [

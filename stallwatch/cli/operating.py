@@ -39,6 +39,9 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, change nothing.")
     ] = False,
+    may_lose_data: Annotated[
+        bool, typer.Option("--may-lose-data", help="Allow changes that take data away.")
+    ] = False,
     format_: FormatOption = Format.TABLE,
     config: ConfigOption = None,
 ) -> None:
@@ -48,7 +51,7 @@ def migrate(
     claim = None if folder is None else Claim.take(folder)
     store = new_store(settings)
     try:
-        changes = store.migrate(CLOCK.now(), dry_run)
+        changes = store.migrate(CLOCK.now(), dry_run, may_lose_data)
     finally:
         store.close()
         if claim is not None:

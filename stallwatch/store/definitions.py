@@ -45,7 +45,7 @@ class Definition:
     @property
     def dangerous(self) -> bool:
         """Whether the statement takes data away."""
-        return bool(_DANGEROUS.search(self.sql))
+        return not self.replaceable and bool(_DANGEROUS.search(self.sql))
 
     @property
     def object(self) -> str:
@@ -94,16 +94,21 @@ def built_in(redact_names: str = "") -> tuple[list[Definition], list[Definition]
 
 
 def migrate(
-    engine: Engine, definitions: Sequence[Definition], now: datetime, dry_run: bool = False
+    engine: Engine,
+    definitions: Sequence[Definition],
+    now: datetime,
+    dry_run: bool = False,
+    may_lose_data: bool = False,
 ) -> list[Change]:
     """Bring the database to these definitions, in their order. Returns what was (or would be) done.
 
-    Raises ConfigError when an applied migration's text has changed, or when the database is newer than this code.
+    Raises ConfigError when an applied migration's text has changed, when the database is newer than this code, and
+    when a migration takes data away that nobody allowed to be taken (`may_lose_data`).
     """
     engine.create_database()
     applied, objects = _applied(engine, create=not dry_run)
-    known = {d.name for d in definitions}
-    stray = [n for n in applied if n.startswith("migrations/") and n not in known]
+    by_name = {d.name: d for d in definitions}
+    stray = [n for n in applied if n.startswith("migrations/") and n not in by_name]
     if stray:
         raise ConfigError(
             f"the store was migrated by a newer Stallwatch: it has {', '.join(stray)}"
@@ -111,7 +116,7 @@ def migrate(
     changes = [
         Change("drop", name, f"DROP {objects[name]}")
         for name in applied
-        if name not in known and objects[name].startswith("VIEW")
+        if name not in by_name and objects[name].startswith("VIEW")
     ]
     replace_rest = False
     for definition in definitions:
@@ -130,8 +135,13 @@ def migrate(
             changes.append(
                 Change("create" if before is None else "replace", definition.name, definition.sql)
             )
+    losing = [c.name for c in changes if c.name in by_name and by_name[c.name].dangerous]
+    if losing and not (dry_run or may_lose_data):
+        raise ConfigError(
+            f"{', '.join(losing)} would take data away: make a backup, then run `stallwatch migrate --may-lose-data`"
+        )
     if not dry_run:
-        _apply(engine, {d.name: d for d in definitions}, changes, now)
+        _apply(engine, by_name, changes, now)
     return changes
 
 

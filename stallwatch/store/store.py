@@ -67,10 +67,13 @@ class Store:
 
     # Shape ---------------------------------------------------------------------------------------
 
-    def migrate(self, now: datetime, dry_run: bool = False) -> list[Change]:
-        """Create or update tables and views; returns the changes."""
+    def migrate(
+        self, now: datetime, dry_run: bool = False, may_lose_data: bool = False
+    ) -> list[Change]:
+        """Create or update tables and views; returns the changes. See `definitions.migrate`."""
         migrations, flows, views = built_in(self._redact_names)
-        return migrate(self.engine, [*migrations, *flows, *self._flows, *views], now, dry_run)
+        definitions = [*migrations, *flows, *self._flows, *views]
+        return migrate(self.engine, definitions, now, dry_run, may_lose_data)
 
     @contextmanager
     def scratch(self, name: str, now: datetime) -> Iterator["Store"]:

@@ -73,10 +73,19 @@ def test_a_changed_view_and_those_behind_it_are_made_again(engine: Engine, now: 
     assert engine.rows("SELECT a FROM w") == [{"a": 2}]
 
 
-def test_a_dangerous_statement_is_known() -> None:
-    assert Definition("m", "ALTER TABLE t DROP COLUMN a", False).dangerous
-    assert Definition("m", "-- why\nDROP TABLE t", False).dangerous
-    assert not TABLE.dangerous
+@pytest.mark.parametrize("sql", ["ALTER TABLE t DROP COLUMN a", "-- why\nDROP TABLE t"])
+def test_what_takes_data_away_has_to_be_allowed(engine: Engine, now: datetime, sql: str) -> None:
+    migrate(engine, [TABLE], now)
+    losing = Definition("migrations/2.sql", sql, False)
+    with pytest.raises(ConfigError, match=r"migrations/2\.sql would take data away"):
+        migrate(engine, [TABLE, losing], now)
+    assert [c.sql for c in migrate(engine, [TABLE, losing], now, dry_run=True)] == [sql]
+
+
+def test_what_is_allowed_is_done(engine: Engine, now: datetime) -> None:
+    losing = Definition("migrations/2.sql", "DROP TABLE t", False)
+    migrate(engine, [TABLE, losing], now, may_lose_data=True)
+    assert engine.rows("SHOW TABLES LIKE 't'") == []
 
 
 @pytest.mark.parametrize("version", ["25.8.1.1", "24.12"])
