@@ -63,6 +63,8 @@ class Store:
         self._write_lock = threading.RLock()
         self._batch = 0
         self._folded: int | None = None
+        # Before the first fold spans may wait that another process committed.
+        self._spans_wait = True
         self._session: FoldSession | None = None
 
     # Shape ---------------------------------------------------------------------------------------
@@ -137,6 +139,7 @@ class Store:
             return
         with self._write_lock:
             batch = self.next_batch(max(body.received_at for body in bodies))
+            self._spans_wait = True
             data = b"".join(protobuf.envelope(body, batch) for body in bodies)
             self.engine.insert_raw(
                 "otlp_inbox", data, "Protobuf", {**self._schema, **_deduplicate(token)}
@@ -206,7 +209,7 @@ class Store:
             if self._batch <= self._folded:
                 return 0
             after, upto = self._folded, self._batch
-            if self._trace_conventions:
+            if self._trace_conventions and self._spans_wait:
                 upto = self.next_batch(now)
                 for statement in self._trace_conventions:
                     self.engine.command(
@@ -228,6 +231,7 @@ class Store:
                 self._session = None
                 raise
             self._folded = upto
+            self._spans_wait = False
             self._set_progress("folded_batch", upto)
             return touched
 
