@@ -9,7 +9,6 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from dashboards.report.plots import survival_svg
 from dashboards.report.sentences import VERDICT_WORDS, advice, counts, in_order, name_of
 from dashboards.report.tables import exact, readable, record
 from stallwatch.errors import InputError
@@ -103,6 +102,9 @@ def _plain(text: str) -> str:
 
 
 def _html(steps: Sequence[StepRecommendation], since: str, until: str, now: str) -> str:
+    # Only a page has pictures, and what draws them takes half a second to load, which every command would wait for.
+    from dashboards.report.plots import survival_svg
+
     drawn = [step for step in steps if step.survival][:PLOTS_MAX]
     pictures = {id(step): survival_svg(step, f"plot-{i}") for i, step in enumerate(drawn)}
     table = readable(steps)
