@@ -8,8 +8,10 @@ The fold reads all events of a touched execution, so order, lateness and repetit
 
 from typing import Final
 
-from stallwatch.store.engine import Engine
+from stallwatch.store.engine import Engine, translated
 from stallwatch.store.statements import sql_names, sql_text
+
+PART_EXECUTIONS: Final = 10_000
 
 
 class FoldSession:
@@ -18,21 +20,32 @@ class FoldSession:
     TABLES: Final = ("touched", "event", "number", "execution", "attempt")
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
         self._client = engine.connect()
-        for table in self.TABLES:
-            self._client.command(sql_text("fold", f"0_{table}"))
+        with translated():
+            for table in self.TABLES:
+                self._client.command(sql_text("fold", f"0_{table}"))
 
     def run(self, after: int, upto: int) -> int:
-        """Fold the executions touched by batches in (after, upto]."""
+        """Fold the executions touched by batches in (after, upto]; how many they are.
+
+        Many are folded in parts of about PART_EXECUTIONS, so that an import does not take all memory.
+        Raises StoreUnavailable and StoreRefused; what was folded by then stays, and is folded again.
+        """
+        touched = 0
+        with translated():
+            window = {"after": after, "upto": upto}
+            counted = self._client.query(sql_text("fold", "0_count_touched"), parameters=window)
+            parts = -(-int(counted.result_rows[0][0]) // PART_EXECUTIONS)
+            for part in range(parts):
+                touched += self._fold({**window, "part": part, "parts": parts})
+        return touched
+
+    def _fold(self, parameters: dict[str, int]) -> int:
         for table in self.TABLES:
             self._client.command(f"TRUNCATE TABLE fold_{table}")
-        self._client.command(
-            sql_text("fold", "0_gather_touched"), parameters={"after": after, "upto": upto}
-        )
+        self._client.command(sql_text("fold", "0_gather_touched"), parameters=parameters)
         touched = int(self._client.query("SELECT count() FROM fold_touched").result_rows[0][0])
         if touched:
-            parameters = {"upto": upto}
             for name in sql_names("fold"):
                 if not name.startswith("0"):
                     self._client.command(sql_text("fold", name), parameters=parameters)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stallwatch.errors import StoreRefused
 from stallwatch.model.events import StepEvent, event_from_dict
-from stallwatch.store import Body, Store
+from stallwatch.store import Body, Store, folding
 from stallwatch.store.forgetting import Retention
 from tests.spans import Span, request
 
@@ -227,3 +228,23 @@ def test_a_fold_cut_short_is_done_after_the_restart(store: Store, now: datetime)
     assert again.fold(now) == 1
     assert Store(store.engine).fold(now) == 0
     assert store.select("SELECT status FROM executions") == [{"status": "completed"}]
+
+
+def test_many_executions_are_folded_in_parts(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "PART_EXECUTIONS", 3)
+    store.insert_events([e for i in range(10) for e in course(now, f"x{i}", i, 1)], now, "me")
+    assert store.fold(now) == 10
+    assert count(store, "executions") == 10
+    assert store.fold(now) == 0
+
+
+def test_an_error_in_a_fold_is_told_and_the_fold_done_again(store: Store, now: datetime) -> None:
+    store.insert_events(course(now, "a", 0, 1), now, "me")
+    store.engine.command("RENAME TABLE attempt_fold TO elsewhere")
+    with pytest.raises(StoreRefused):
+        store.fold(now)
+    store.engine.command("RENAME TABLE elsewhere TO attempt_fold")
+    assert store.fold(now) == 1
+    assert store.select("SELECT status FROM attempts") == [{"status": "completed"}]
