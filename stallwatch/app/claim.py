@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -12,6 +13,8 @@ from stallwatch.errors import UsageError
 
 LOCK_NAME: Final = "stallwatch.lock"
 FILE_NAME: Final = "serve.json"
+TRIES: Final = 5
+PAUSE_S: Final = 0.05
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -37,17 +40,13 @@ class Claim:
             lock = (folder / LOCK_NAME).open("a+", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"store.url: {folder}: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock):
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             lock.close()
             raise UsageError(
                 f"the store at {folder} is held by another process (pid {holder}); stop it, or use another store.url"
-            ) from None
-        # What a killed one left behind would send other commands to an address that is gone.
-        (folder / FILE_NAME).unlink(missing_ok=True)
+            )
         lock.seek(0)
         lock.truncate()
         lock.write(f"{os.getpid()}\n")
@@ -64,6 +63,18 @@ class Claim:
         """Give the folder back."""
         (self.folder / FILE_NAME).unlink(missing_ok=True)
         self._lock.close()
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Whether the lock could be had. A command that only looks who serves holds it for a moment: that is waited out."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            threading.Event().wait(PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def find_serving(folder: Path) -> Serving | None:
