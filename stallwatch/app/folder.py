@@ -2,23 +2,29 @@
 
 import logging
 import threading
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 
 from opentelemetry.metrics import Meter
 
 from stallwatch.clock import Clock
 from stallwatch.errors import StallwatchError
-from stallwatch.store import Store
 
 PAUSE_MIN_S: Final = 2.0
 RETRY_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
+class Foldable(Protocol):
+    """What the folder needs of the store."""
+
+    def fold(self, now: datetime) -> int: ...
+
+
 class Folder:
     """Folds what was committed. Readers that must see their own writes call `catch_up`."""
 
-    def __init__(self, store: Store, clock: Clock, meter: Meter) -> None:
+    def __init__(self, store: Foldable, clock: Clock, meter: Meter) -> None:
         self._store = store
         self._clock = clock
         self._dirty = threading.Event()
@@ -38,6 +44,11 @@ class Folder:
         """Begin; what was committed before and not folded comes first."""
         self._dirty.set()
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread does its work."""
+        return self._thread.is_alive()
 
     def committed(self) -> None:
         """Note that there is something to fold."""

@@ -32,7 +32,7 @@ from stallwatch.app.roles import Role
 from stallwatch.app.ticker import Ticker, cron_trigger
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
-from stallwatch.errors import InputError
+from stallwatch.errors import InputError, StallwatchError
 from stallwatch.model.durations import parse_time
 from stallwatch.model.events import EARLIEST
 from stallwatch.model.findings_json import finding_to_json
@@ -110,7 +110,7 @@ class Service:
         )
         self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
         self._asked_at: dict[str, datetime] = {}
-        self._missing = {"not started"}
+        self._started = False
 
     def start(self) -> None:
         """Listen, then begin the work that repeats. UsageError names an address that cannot be had."""
@@ -120,7 +120,7 @@ class Service:
             self.stop()
             raise
         self._schedule()
-        self._missing.clear()
+        self._started = True
         _log.info(
             "serving",
             extra={
@@ -153,15 +153,22 @@ class Service:
             self._claim.announce(self.web_url, self.ingest_url)
 
     def _web(self) -> Starlette:
-        pages = web_app(
-            self.store, self.state, self._clock, self.registry, lambda: sorted(self._missing)
-        )
+        pages = web_app(self.store, self.state, self._clock, self.registry, self.not_ready)
         control = control_app(
             {"forget": self._forget, "detect": self._detect, "fold": self._catch_up}
         )
         return Starlette(
             routes=[Mount("/control", control), Mount("/", CaughtUp(pages, self._folder.catch_up))]
         )
+
+    def not_ready(self) -> list[str]:
+        """What is missing for the service to do its work; empty: nothing."""
+        reasons = [] if self._started else ["not started"]
+        if not self._folder.alive:
+            reasons.append("the folding thread has ended")
+        if not self.collector.batcher.healthy:
+            reasons.append("the collector does not commit")
+        return reasons
 
     def _schedule(self) -> None:
         """Jobs by role; the hourly ones run at the start as well."""
@@ -286,7 +293,11 @@ class CaughtUp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["path"].startswith(self.NOT_READERS):
-            await run_in_threadpool(self._catch_up)
+            try:
+                await run_in_threadpool(self._catch_up)
+            except StallwatchError as error:
+                # What was folded before is worth more to a reader than nothing.
+                _log.warning("a reader sees what was folded before", extra={"reason": str(error)})
         await self._app(scope, receive, send)
 
 
