@@ -182,6 +182,11 @@ def _explain(name: str, late: list[Late], executions: tuple[str, ...]) -> str:
     row = oldest.row
     age = format_duration(oldest.age_s)
     first = f"{name} has been running for {age} in {executions[0]}, since {clock(row['begun_at'])}."
+    if row["status"] == "scheduled":
+        first = (
+            f"{name} was scheduled {age} ago in {executions[0]}, at {clock(row['begun_at'])}, and has not ended: "
+            "spans cannot tell whether it runs or still waits for a worker."
+        )
     last_at = row["last_heartbeat_at"]
     if oldest.rule == "heartbeat" or (last_at is not None and oldest.rule != "declared"):
         told = "has told no heartbeat" if last_at is None else "has told no further heartbeat"

@@ -60,6 +60,13 @@ def test_the_limit_is_tau_and_a_second(age_s: float, late: bool) -> None:
     assert bool(judge(tick(), [row(begun_at=ago(age_s))], context())) is late
 
 
+def test_an_attempt_that_spans_show_as_scheduled_is_not_called_running() -> None:
+    (told,) = judge(tick(), [row(status="scheduled")], context())
+    assert "was scheduled 1m ago" in told.explanation
+    assert "spans cannot tell" in told.explanation
+    assert "has been running" not in told.explanation
+
+
 def test_usual_lateness_is_added() -> None:
     slow = calibration(steps={PLACE: {EVERY_VERSION: learned(lateness_s=100.0)}})
     assert judge(tick(), [row()], context(calibration=slow)) == []
