@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from stallwatch.cli.main import app
 from stallwatch.model.findings import DETECTOR_IDS
+from stallwatch.simulator.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -56,6 +57,17 @@ def test_every_command_is_documented() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
     for command in commands():
         assert f"`{command}" in text, command
+
+
+def test_the_scenario_that_is_shown_is_one(tmp_path: Path) -> None:
+    shown = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs" / "scenarios.md").read_text(), re.M | re.S
+    )
+    for number, text in enumerate(shown):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text)
+        assert load_scenario(path).expectations
+    assert shown
 
 
 def test_every_detector_that_runs_is_documented() -> None:
