@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from tests.spans import any_value
 
 FIXTURES: Final = Path(__file__).parent / "fixtures"
 _KINDS: Final = {
@@ -70,18 +72,4 @@ def request(spans: Iterable[SpanDict]) -> bytes:
 
 
 def _attributes(attributes: Mapping[str, Any]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items()]
-
-
-def _value(value: Any) -> AnyValue:
-    match value:
-        case bool():
-            return AnyValue(bool_value=value)
-        case int():
-            return AnyValue(int_value=value)
-        case float():
-            return AnyValue(double_value=value)
-        case list():
-            return AnyValue(array_value=ArrayValue(values=[_value(item) for item in value]))
-        case _:
-            return AnyValue(string_value=str(value))
+    return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]

@@ -74,6 +74,7 @@ class Service:
         try:
             self._assemble(console)
         except BaseException:
+            # Whatever the reason, also Ctrl-C: what was opened is given back, above all the hold on the store.
             self.stop()
             raise
 
@@ -117,6 +118,7 @@ class Service:
         try:
             self._listen()
         except BaseException:
+            # As above: no thread and no listener outlives a start that failed.
             self.stop()
             raise
         self._schedule()

@@ -226,7 +226,7 @@ class Store:
             try:
                 touched = self._session.run(after, upto)
             except BaseException:
-                # The session's temporary tables may hold half a fold: begin with fresh ones.
+                # The temporary tables may hold half a fold, whatever ended it: begin with fresh ones.
                 self._session.close()
                 self._session = None
                 raise

@@ -147,6 +147,7 @@ def start_server(
             if clock.monotonic_s() > until_s:
                 raise Transient(f"Temporal did not listen at {address}: see {server.log}")
     except BaseException:
+        # Also on Ctrl-C: a server that nobody waits for any more must not stay.
         server.stop(terminate=True)
         raise
     return server
