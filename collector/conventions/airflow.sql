@@ -1,7 +1,10 @@
 -- Airflow 3. A DAG run's span comes when the run ends and begins when it was queued; a task has a `worker.` span per try (the
 -- work) and, in newer versions, a `task_run.` span (from queued to decided). A run id is unique in its DAG only. Spans that
 -- operators write inside of a task carry the task's attributes too: only the name tells the task's own.
-CREATE MATERIALIZED VIEW convention_airflow TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event,
+    time, step, step_run_id, attempt, branch, event_id, sequence, queue, downstream, idempotency_key,
+    waiting_on, timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'airflow' AS engine,
     stallwatch_said(attributes, 'workflow', attributes['airflow.dag_id']) AS workflow,
@@ -36,7 +39,7 @@ FROM
             name LIKE 'task\\_run.%' AND state IN ('skipped', 'upstream_failed', 'removed'), [('step.skipped', end_at, true)],
             name LIKE 'task\\_run.%', [('step.scheduled', start_at, false)],
             [])), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span_flow
-    WHERE claimed_by = 'airflow' AND NOT stallwatch_is_pending(attributes)
+    FROM claimed_span
+    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'airflow' AND NOT stallwatch_is_pending(attributes)
 )
 WHERE run != '' OR attributes['stallwatch.execution_id'] != ''

@@ -1,9 +1,12 @@
 -- OpenTelemetry's semantic conventions for CI/CD: a span per pipeline run and per task run that names its pipeline's run (on
 -- the span or on the resource).
-CREATE MATERIALIZED VIEW convention_cicd TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event,
+    time, step, step_run_id, attempt, event_id, sequence, queue, worker, downstream, idempotency_key,
+    waiting_on, timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'cicd' AS engine,
-    stallwatch_said(attributes, 'workflow', if(attributes['cicd.pipeline.name'] != '', attributes['cicd.pipeline.name'], resource['cicd.pipeline.name'])) AS workflow,
+    stallwatch_said(attributes, 'workflow', if(attributes['cicd.pipeline.name'] != '', attributes['cicd.pipeline.name'], JSONExtractString(resource_text, 'cicd.pipeline.name'))) AS workflow,
     stallwatch_said(attributes, 'execution_id', run) AS execution_id,
     attributes['stallwatch.run_id'] AS run_id,
     said.event AS event,
@@ -27,7 +30,7 @@ FROM
     SELECT
         *,
         attributes['cicd.pipeline.task.name'] AS task,
-        arrayFirst(v -> v != '', [attributes['cicd.pipeline.run.id'], resource['cicd.pipeline.run.id']]) AS run,
+        arrayFirst(v -> v != '', [attributes['cicd.pipeline.run.id'], JSONExtractString(resource_text, 'cicd.pipeline.run.id')]) AS run,
         if(task = '', attributes['cicd.pipeline.result'], attributes['cicd.pipeline.task.run.result']) AS result,
         multiIf(
             result IN ('failure', 'error'), 'failed',
@@ -37,7 +40,7 @@ FROM
             'completed') AS outcome,
         if(task = '', 'workflow.', 'step.') AS level,
         CAST(arrayJoin([(concat(level, 'started'), start_at, false), (concat(level, outcome), end_at, true)]), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span_flow
-    WHERE claimed_by = 'cicd' AND NOT stallwatch_is_pending(attributes)
+    FROM claimed_span
+    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'cicd' AND NOT stallwatch_is_pending(attributes)
 )
 WHERE run != '' OR attributes['stallwatch.execution_id'] != ''

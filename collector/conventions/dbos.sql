@@ -1,7 +1,10 @@
 -- DBOS, in both dialects of its attributes: one span per workflow and per step, at its end. The failures of a step that was
 -- tried again are span events, "Step attempt N failed" from N = 0, with the pause that followed. Operations without a type
 -- (sleep, recv, getEvent, …) are DBOS's own steps; those that wait are waits.
-CREATE MATERIALIZED VIEW convention_dbos TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, workflow_version,
+    execution_id, run_id, event, time, step, step_run_id, attempt, event_id, sequence, queue, worker,
+    downstream, idempotency_key, waiting_on, timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'dbos' AS engine,
     stallwatch_said(attributes, 'workflow', if(said.event LIKE 'workflow.%', toString(name), '')) AS workflow,
@@ -51,8 +54,8 @@ FROM
             *,
             arrayFirst(v -> v != '', [attributes['operationUUID'], attributes['dbos.operation.uuid'], attributes['dbos.operation.workflow_id']]) AS operation_id,
             if(attributes['operationType'] != '', attributes['operationType'], attributes['dbos.operation.type']) AS operation_type
-        FROM claimed_span_flow
-        WHERE claimed_by = 'dbos' AND NOT stallwatch_is_pending(attributes)
+        FROM claimed_span
+        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'dbos' AND NOT stallwatch_is_pending(attributes)
     )
     WHERE operation_id != '' OR attributes['stallwatch.execution_id'] != ''
 )

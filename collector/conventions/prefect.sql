@@ -1,6 +1,9 @@
 -- Prefect 3: one span per flow run and task run, at its end; the changes of its state are span events. A task's span does not
 -- name its flow run, but shares its trace: the trace is the execution, and a flow run inside another is a step of it.
-CREATE MATERIALIZED VIEW convention_prefect TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event,
+    time, step, step_run_id, attempt, event_id, sequence, queue, downstream, idempotency_key, waiting_on,
+    timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'prefect' AS engine,
     stallwatch_said(attributes, 'workflow', if(said.event LIKE 'workflow.%', toString(name), '')) AS workflow,
@@ -46,7 +49,7 @@ FROM
                 arrayMap((e, i) -> ('step.started', e.at, i + 1, false), retries, arrayEnumerate(retries)),
                 [(concat('step.', outcome), end_at, length(retries) + 1, true)]))),
             'Tuple(event String, time DateTime64(6, \'UTC\'), attempt UInt32, ends Bool)') AS said
-    FROM claimed_span_flow
-    WHERE claimed_by = 'prefect' AND NOT stallwatch_is_pending(attributes)
+    FROM claimed_span
+    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'prefect' AND NOT stallwatch_is_pending(attributes)
         AND attributes['prefect.run.type'] IN ('flow', 'task')
 )

@@ -1,5 +1,8 @@
 -- Spans that say themselves which step of which execution they are. A pending span says that the real one has begun.
-CREATE MATERIALIZED VIEW convention_stallwatch TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event,
+    time, step, step_run_id, attempt, event_id, sequence, queue, downstream, idempotency_key, waiting_on,
+    timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace,
     stallwatch_said(attributes, 'engine', 'opentelemetry') AS engine,
@@ -34,6 +37,6 @@ FROM
             [(opening, start_at, false)],
             [(opening, start_at, false), (if(status = 'error', 'step.failed', 'step.completed'), end_at, true)])),
             'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span_flow
-    WHERE claimed_by = ''
+    FROM claimed_span
+    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'stallwatch'
 )

@@ -5,7 +5,10 @@
 -- The plugin's RunWorkflow, and that of the other SDKs, lasts as long as the run.
 -- No span tells of timers and signals. A workflow can: a span of its own (Python: `completed_span`) with `stallwatch.step` and
 -- `stallwatch.waiting_on` begins a wait, one with the same `stallwatch.step` alone ends it.
-CREATE MATERIALIZED VIEW convention_temporal TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event,
+    time, step, step_run_id, attempt, event_id, sequence, queue, downstream, idempotency_key, waiting_on,
+    timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'temporal' AS engine,
     stallwatch_said(attributes, 'workflow', if(said.event LIKE 'workflow.%', target, '')) AS workflow,
@@ -62,8 +65,8 @@ FROM
             arrayFirst(v -> v != '', [attributes['temporalRunID'], attributes['run_id'], attributes['runId']]) AS temporal_run_id,
             stallwatch_exception(events, 'exception.type') AS exception_type,
             stallwatch_exception(events, 'exception.message') AS exception_message
-        FROM claimed_span_flow
-        WHERE claimed_by = 'temporal' AND NOT stallwatch_is_pending(attributes)
+        FROM claimed_span
+        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'temporal' AND NOT stallwatch_is_pending(attributes)
     )
     WHERE workflow_id != '' OR attributes['stallwatch.execution_id'] != ''
 )

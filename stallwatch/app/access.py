@@ -8,16 +8,19 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from collector.conventions import conventions, trace_conventions
+from collector.conventions import conventions
 from stallwatch.app.claim import Claim, Serving, find_serving
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.errors import StallwatchError, StoreUnavailable, UsageError
 from stallwatch.store import Store, open_store
 from stallwatch.store.engine import Address, Engine
+from stallwatch.store.redaction import Redaction
 from stallwatch.store.state import State
 
 PROXY_PATH: Final = "/clickhouse"
+LOCAL_USER: Final = "local"
+"""Any name would do: only the token that is sent as its password counts."""
 DETECT_TIMEOUT_S: Final = 600.0
 
 
@@ -34,6 +37,11 @@ def state_folder(settings: Settings) -> Path:
     return Path("stallwatch-state") if folder is None else folder / "state"
 
 
+def spool_folder(settings: Settings) -> Path:
+    """Where the collector keeps what the store does not take: beside the embedded store, else with the state."""
+    return (data_folder(settings) or state_folder(settings)) / "spool"
+
+
 def open_state(settings: Settings) -> State:
     """Open (and create) the brain's state."""
     folder = state_folder(settings)
@@ -48,9 +56,12 @@ def new_store(settings: Settings) -> Store:
     """The configured store with its conventions; not migrated."""
     return open_store(
         settings.store.url,
-        flows=conventions(),
-        trace_conventions=trace_conventions(),
-        redact_names="|".join(settings.collector.redact),
+        conventions=conventions(),
+        redaction=Redaction(
+            settings.collector.redact,
+            settings.collector.redact_defaults,
+            settings.collector.redact_salt,
+        ),
         generic_services=settings.collector.generic_services,
     )
 
@@ -89,7 +100,11 @@ def reading_store(settings: Settings, clock: Clock) -> Iterator[Store]:
     ask(holder, "fold")
     parts = urlsplit(holder.web)
     address = Address(
-        host=parts.hostname or "127.0.0.1", port=parts.port or 80, proxy_path=PROXY_PATH
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 80,
+        proxy_path=PROXY_PATH,
+        username=LOCAL_USER if holder.token else "",
+        password=holder.token,
     )
     store = Store(Engine(address))
     try:
@@ -106,7 +121,11 @@ def ask(holder: Serving, what: str, timeout_s: float = 60.0, **fields: Any) -> A
         )
     try:
         answer = httpx.post(
-            f"{holder.web}/control/{what}", json=fields, timeout=timeout_s, trust_env=False
+            f"{holder.web}/control/{what}",
+            json=fields,
+            headers=holder.headers,
+            timeout=timeout_s,
+            trust_env=False,
         )
     except httpx.HTTPError as error:
         raise StoreUnavailable(f"the serve at {holder.web} (pid {holder.pid}): {error}") from None

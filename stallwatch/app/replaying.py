@@ -214,7 +214,12 @@ class _Copy:
 
     def move_to(self, upto: datetime) -> None:
         """Copy what was received before `upto` and not copied yet, and fold it."""
-        batch = self._target.next_batch(upto)
+        with self._target.batch(upto) as batch:
+            self._copy(upto, batch)
+        self._target.fold(upto)
+        self._since = upto
+
+    def _copy(self, upto: datetime, batch: int) -> None:
         selected = [f"{batch} AS batch" if name == "batch" else name for name in self._columns]
         database = self._target.engine.database
         parameters = {
@@ -228,5 +233,3 @@ class _Copy:
         )
         self._source.engine.command(events, parameters)
         self._source.engine.command(self._BEATS.format(target=database), parameters)
-        self._target.fold(upto)
-        self._since = upto

@@ -7,8 +7,8 @@ it are dropped and made again.
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -16,6 +16,8 @@ from typing import Final
 
 from stallwatch.errors import ConfigError
 from stallwatch.store.engine import Engine
+from stallwatch.store.migration_lock import migrating_alone
+from stallwatch.store.redaction import MAP, NOTHING_MORE, TEXT, Redaction
 
 _LEDGER: Final = """CREATE TABLE IF NOT EXISTS schema_ledger
 (name String, checksum String, object String, applied_at DateTime64(6, 'UTC'))
@@ -60,6 +62,22 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Conventions:
+    """How spans become step events.
+
+    `flows`: functions and materialized views that sort spans as they arrive. `spans`: by the name with which
+    `stallwatch_claimed_by` claims a span, the statement that reads it. `traces`: statements that read whole traces.
+
+    The statements' parameters: `after` and `upto` (the batches to read, half-open below: `(after, upto]`); those over
+    traces also have `generic_services` (globs of service names).
+    """
+
+    flows: tuple[Definition, ...] = ()
+    spans: Mapping[str, str] = field(default_factory=dict)
+    traces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Change:
     """One thing a migration would do or did."""
 
@@ -77,20 +95,32 @@ def read_folder(folder: Traversable, prefix: str, replaceable: bool) -> list[Def
     ]
 
 
-def built_in(redact_names: str = "") -> tuple[list[Definition], list[Definition], list[Definition]]:
-    """The store's own (migrations, flows, views). `redact_names`: a regular expression of attribute names."""
+def built_in(
+    redaction: Redaction = NOTHING_MORE,
+) -> tuple[list[Definition], list[Definition], list[Definition]]:
+    """The store's own (migrations, flows, views). `redaction`: what is configured beyond what is always redacted."""
     here = files("stallwatch.store")
-    # A pattern that matches nothing stands for "no further names".
-    pattern = (redact_names or "a^").replace("\\", "\\\\").replace("'", "\\'")
-    flows = [
-        Definition(d.name, d.sql.replace("{{redact_names}}", pattern), True)
-        for d in read_folder(here / "flows", "flows", replaceable=True)
-    ]
+    flows = {d.name: d for d in read_folder(here / "flows", "flows", replaceable=True)}
+    text, map_ = (flows[f"flows/{name}"].sql for name in (TEXT, MAP))
+    for name, sql in redaction.statements(text, map_):
+        flows[f"flows/{name}"] = Definition(f"flows/{name}", sql, True)
     return (
         read_folder(here / "migrations", "migrations", replaceable=False),
-        flows,
+        [flows[name] for name in sorted(flows)],
         read_folder(here / "views", "views", replaceable=True),
     )
+
+
+def with_services(definitions: Sequence[Definition], services: Sequence[str]) -> list[Definition]:
+    """The definitions with the configured globs of service names in place of `{{generic_services}}`."""
+    texts = ", ".join(f"'{_escaped(glob)}'" for glob in services)
+    array = f"CAST([{texts}], 'Array(String)')"
+    return [replace(d, sql=d.sql.replace("{{generic_services}}", array)) for d in definitions]
+
+
+def _escaped(text: str) -> str:
+    """For use inside a text in single quotes."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def migrate(
@@ -106,6 +136,20 @@ def migrate(
     when a migration takes data away that nobody allowed to be taken (`may_lose_data`).
     """
     engine.create_database()
+    changes = _plan(engine, definitions, dry_run, may_lose_data)
+    if dry_run or not changes:
+        return changes
+    with migrating_alone(engine):
+        # Another process may have been first.
+        changes = _plan(engine, definitions, dry_run, may_lose_data)
+        _apply(engine, {d.name: d for d in definitions}, changes, now)
+    return changes
+
+
+def _plan(
+    engine: Engine, definitions: Sequence[Definition], dry_run: bool, may_lose_data: bool
+) -> list[Change]:
+    """What there is to do. See `migrate`."""
     applied, objects = _applied(engine, create=not dry_run)
     by_name = {d.name: d for d in definitions}
     stray = [n for n in applied if n.startswith("migrations/") and n not in by_name]
@@ -140,8 +184,6 @@ def migrate(
         raise ConfigError(
             f"{', '.join(losing)} would take data away: make a backup, then run `stallwatch migrate --may-lose-data`"
         )
-    if not dry_run:
-        _apply(engine, by_name, changes, now)
     return changes
 
 

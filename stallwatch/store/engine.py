@@ -4,9 +4,10 @@ Clients are not shared between threads: each call borrows one from a small pool,
 (temporary tables, read-only) opens one.
 """
 
+import os
 import queue
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ SETTINGS: Final[dict[str, Any]] = {
     # A batch that is sent again after an unclear answer lands once, in the tables behind the views too.
     "insert_deduplicate": 1,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # Rows that replace each other are merged later, or read with FINAL: to merge them row by row at each insert costs
+    # more than all the rest of it.
+    "optimize_on_insert": 0,
     # Erasing waits until it is done.
     "mutations_sync": 2,
 }
@@ -169,11 +173,25 @@ class Engine:
             return frame
 
     def insert_raw(
-        self, table: str, data: bytes, format_: str, settings: Parameters | None = None
+        self, table: str, data: Iterable[bytes], format_: str, settings: Parameters | None = None
     ) -> None:
-        """Insert encoded rows (`JSONEachRow`, `Protobuf`, …) as one block stream."""
+        """Insert encoded rows (`JSONEachRow`, `Protobuf`, …), in pieces, as one block stream."""
         with self.borrowed() as client:
-            client.raw_insert(table, insert_block=data, fmt=format_, settings=dict(settings or {}))
+            if self.address.path is None or not hasattr(os, "memfd_create"):
+                client.raw_insert(
+                    table,
+                    insert_block=(piece for piece in data),
+                    fmt=format_,
+                    settings=dict(settings or {}),
+                )
+                return
+            # The client library would put it into a file, which outlives a process that is killed: it may hold secrets.
+            with _in_memory(data) as path:
+                clause = ", ".join(
+                    f"{name} = {_literal(v)}" for name, v in (settings or {}).items()
+                )
+                into = f"INSERT INTO {table} FROM INFILE '{path}'"
+                client.command(f"{into} {'SETTINGS ' if clause else ''}{clause} FORMAT {format_}")
 
     def insert_rows(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
@@ -200,6 +218,24 @@ def check_version(version: str) -> None:
         raise ConfigError(
             f"store.url: the ClickHouse server is {version}; {needed} or newer is needed"
         )
+
+
+@contextmanager
+def _in_memory(data: Iterable[bytes]) -> Iterator[str]:
+    """The path of a nameless file that is only in memory."""
+    descriptor = os.memfd_create("stallwatch-insert")
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.writelines(data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _literal(value: Any) -> str:
+    """A setting's value in SQL."""
+    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
 
 
 @contextmanager

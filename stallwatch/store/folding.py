@@ -1,8 +1,9 @@
 """The lifecycle folds: events of touched executions to attempts and executions, in numbered statements.
 
 The statements under `fold/` run in the order of their numbers over temporary tables of one session:
-1 events, each with its run; 2 executions; 3 which attempt each step event belongs to; 4 attempts;
-5 the minutes whose statistics change; 6 and 8 what the fold no longer sees; 7 and 9 what it sees.
+1 events, each with its run, and attempts as they stand; 2 executions; 3 which steps need their events put in order;
+4 for these, which attempt each event belongs to; 5 and 6 attempts; 7 the minutes whose statistics change; 8 and 9 what
+the fold no longer sees, and what it sees.
 The fold reads all events of a touched execution, so order, lateness and repetition do not matter.
 """
 
@@ -12,12 +13,16 @@ from stallwatch.store.engine import Engine, translated
 from stallwatch.store.statements import sql_names, sql_text
 
 PART_EXECUTIONS: Final = 10_000
+YOUNG_US: Final = 15 * 60 * 1_000_000
+"""An execution that was first heard of since so many microseconds is looked for in the youngest parts only."""
 
 
 class FoldSession:
     """A client whose temporary tables hold the fold while it is computed."""
 
-    TABLES: Final = ("touched", "event", "number", "execution", "attempt")
+    TABLES: Final = (
+        "touched", "event", "before", "execution", "complex", "number", "gathered", "attempt",
+    )  # fmt: skip
 
     def __init__(self, engine: Engine) -> None:
         self._client = engine.connect()
@@ -25,15 +30,15 @@ class FoldSession:
             for table in self.TABLES:
                 self._client.command(sql_text("fold", f"0_{table}"))
 
-    def run(self, after: int, upto: int) -> int:
-        """Fold the executions touched by batches in (after, upto]; how many they are.
+    def run(self, after: int, upto: int, mark: int) -> int:
+        """Fold the executions touched by batches in (after, upto]; how many they are. `mark` grows with every fold.
 
         Many are folded in parts of about PART_EXECUTIONS, so that an import does not take all memory.
         Raises StoreUnavailable and StoreRefused; what was folded by then stays, and is folded again.
         """
         touched = 0
         with translated():
-            window = {"after": after, "upto": upto}
+            window = {"after": after, "upto": upto, "mark": mark, "floor": max(0, upto - YOUNG_US)}
             counted = self._client.query(sql_text("fold", "0_count_touched"), parameters=window)
             parts = -(-int(counted.result_rows[0][0]) // PART_EXECUTIONS)
             for part in range(parts):
@@ -44,12 +49,22 @@ class FoldSession:
         for table in self.TABLES:
             self._client.command(f"TRUNCATE TABLE fold_{table}")
         self._client.command(sql_text("fold", "0_gather_touched"), parameters=parameters)
-        touched = int(self._client.query("SELECT count() FROM fold_touched").result_rows[0][0])
-        if touched:
-            for name in sql_names("fold"):
-                if not name.startswith("0"):
-                    self._client.command(sql_text("fold", name), parameters=parameters)
+        counted = self._client.query("SELECT count(), countIf(is_young) FROM fold_touched")
+        touched, young = (int(number) for number in counted.result_rows[0])
+        ages: list[dict[str, int]] = [{"young": 1}] if young else []
+        ages += [{"young": 0, "floor": 0}] if touched > young else []
+        for name in sql_names("fold") if touched else ():
+            for age in ages if name.startswith("1") else [{}]:
+                if not name.startswith("0") and not self._is_idle(name):
+                    self._client.command(sql_text("fold", name), parameters=parameters | age)
         return touched
+
+    def _is_idle(self, name: str) -> bool:
+        """Whether a statement that is long to plan has nothing to do."""
+        if name != "4_numbers":
+            return False
+        counted = self._client.query("SELECT count() FROM fold_complex")
+        return int(counted.result_rows[0][0]) == 0
 
     def close(self) -> None:
         self._client.close()

@@ -72,6 +72,8 @@ class Statement:
 def read_statement(canonical: str, databases: Collection[str], views: Collection[str]) -> Statement:
     """Split off the FORMAT clause and refuse every kind of statement and word that has no business here."""
     tokens = [token for token in _TOKEN.findall(canonical) if not token.isspace()]
+    if not tokens:
+        raise SqlRefused("there is no statement")
     text, format_ = canonical.strip(), ""
     if len(tokens) > 2 and tokens[-2] == "FORMAT" and tokens[-1].isidentifier():
         format_ = tokens[-1]

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +13,12 @@ from stallwatch.model.durations import rfc3339
 from stallwatch.model.events import StepEvent
 from stallwatch.model.findings import Finding, Incident
 from stallwatch.store import forgetting, protobuf
-from stallwatch.store.definitions import Change, Definition, built_in, migrate
+from stallwatch.store.batches import Batches, progress, set_progress
+from stallwatch.store.definitions import Change, Conventions, built_in, migrate, with_services
 from stallwatch.store.engine import Address, Engine
 from stallwatch.store.folding import FoldSession
 from stallwatch.store.forgetting import Retention
+from stallwatch.store.redaction import NOTHING_MORE, Redaction, check_rules
 from stallwatch.store.statements import sql_text
 
 FOREVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -43,28 +45,23 @@ class EventRow(NamedTuple):
 
 
 class Store:
-    """One database of the engine. Thread-safe: writes are serialised here, reads are not."""
+    """One database of the engine. Thread-safe: folds and erasures take turns, inserts and reads need not."""
 
     def __init__(
         self,
         engine: Engine,
-        flows: Sequence[Definition] = (),
-        trace_conventions: Sequence[str] = (),
-        redact_names: str = "",
+        conventions: Conventions | None = None,
+        redaction: Redaction = NOTHING_MORE,
         generic_services: Sequence[str] = (),
     ) -> None:
-        """`flows`: the conventions' materialized views; `trace_conventions`: statements run over touched traces."""
+        """`generic_services`: globs of the services whose traces are executions."""
         self.engine = engine
-        self._flows = tuple(flows)
-        self._trace_conventions = tuple(trace_conventions)
-        self._redact_names = redact_names
+        self._conventions = conventions or Conventions()
+        self._redaction = redaction
         self._generic_services = list(generic_services)
         self._schema = protobuf.schema_settings(embedded=engine.address.path is not None)
-        self._write_lock = threading.RLock()
-        self._batch = 0
-        self._folded: int | None = None
-        # Before the first fold spans may wait that another process committed.
-        self._spans_wait = True
+        self._fold_lock = threading.RLock()
+        self._batches = Batches(engine)
         self._session: FoldSession | None = None
 
     # Shape ---------------------------------------------------------------------------------------
@@ -73,8 +70,10 @@ class Store:
         self, now: datetime, dry_run: bool = False, may_lose_data: bool = False
     ) -> list[Change]:
         """Create or update tables and views; returns the changes. See `definitions.migrate`."""
-        migrations, flows, views = built_in(self._redact_names)
-        definitions = [*migrations, *flows, *self._flows, *views]
+        check_rules(self.engine, self._redaction.rules)
+        migrations, flows, views = built_in(self._redaction)
+        conventions = with_services(self._conventions.flows, self._generic_services)
+        definitions = [*migrations, *flows, *conventions, *views]
         return migrate(self.engine, definitions, now, dry_run, may_lose_data)
 
     @contextmanager
@@ -82,9 +81,7 @@ class Store:
         """An empty store of the same shape beside this one, dropped at the end: for `detect --at` and `check`."""
         engine = Engine(self.engine.address, _SCRATCH + name)
         engine.command_in_default(f"DROP DATABASE IF EXISTS `{engine.database}`")
-        scratch = Store(
-            engine, self._flows, self._trace_conventions, self._redact_names, self._generic_services
-        )
+        scratch = Store(engine, self._conventions, self._redaction, self._generic_services)
         scratch.migrate(now)
         try:
             yield scratch
@@ -94,13 +91,9 @@ class Store:
 
     # Writing -------------------------------------------------------------------------------------
 
-    def next_batch(self, received_at: datetime) -> int:
-        """A number for a batch: microseconds since 1970, but always above the last one."""
-        with self._write_lock:
-            if self._batch == 0:
-                self._batch = self._progress("batch_max") or self._newest_batch()
-            self._batch = max(self._batch + 1, int(received_at.timestamp() * 1_000_000))
-            return self._batch
+    def batch(self, received_at: datetime) -> AbstractContextManager[int]:
+        """A number for a batch that is written by other ways than these inserts, for the length of a block."""
+        return self._batches.begun(received_at)
 
     def insert_events(
         self,
@@ -128,21 +121,21 @@ class Store:
         """Commit step events of any number of senders as one batch; otherwise like `insert_events`."""
         if not rows:
             return
-        with self._write_lock:
-            batch = self.next_batch(max(row.received_at for row in rows))
-            data = b"\n".join(_event_row(row, batch) for row in rows)
+        with self._batches.begun(max(row.received_at for row in rows)) as batch:
+            data = [b"\n".join(_event_row(row, batch) for row in rows)]
             self.engine.insert_raw("event_inbox", data, "JSONEachRow", _deduplicate(token))
 
     def insert_otlp(self, bodies: Sequence[protobuf.Body], token: str = "") -> None:
-        """Commit raw OTLP trace bodies (already checked to be well-formed) as one batch."""
+        """Commit raw OTLP trace bodies (already checked to be well-formed) as one batch.
+
+        Any number of threads may insert at the same time.
+        """
         if not bodies:
             return
-        with self._write_lock:
-            batch = self.next_batch(max(body.received_at for body in bodies))
-            self._spans_wait = True
-            data = b"".join(protobuf.envelope(body, batch) for body in bodies)
+        with self._batches.begun(max(body.received_at for body in bodies)) as batch:
+            settings = {**self._schema, **_deduplicate(token)}
             self.engine.insert_raw(
-                "otlp_inbox", data, "Protobuf", {**self._schema, **_deduplicate(token)}
+                "otlp_inbox", protobuf.stream(bodies, batch), "Protobuf", settings
             )
 
     def note_rejected(
@@ -198,47 +191,50 @@ class Store:
     def fold(self, now: datetime) -> int:
         """Fold the executions that batches touched since the last fold. Returns how many there were.
 
-        1. run the conventions that need whole traces over the traces touched;
-        2. gather the touched executions; 3. fold them; 4. remember how far this came.
+        1. run the conventions over the spans that wait for them; 2. gather the touched executions; 3. fold them;
+        4. remember how far this came.
         """
-        with self._write_lock:
-            if self._folded is None:
-                self._folded = self._progress("folded_batch")
-            if self._batch == 0:
-                self._batch = self._newest_batch()
-            if self._batch <= self._folded:
+        with self._fold_lock:
+            waiting = self._batches.to_fold()
+            if waiting is None:
                 return 0
-            after, upto = self._folded, self._batch
-            if self._trace_conventions and self._spans_wait:
-                upto = self.next_batch(now)
-                for statement in self._trace_conventions:
-                    self.engine.command(
-                        statement,
-                        {
-                            "after": after,
-                            "upto": upto,
-                            "batch": upto,
-                            "generic_services": self._generic_services,
-                        },
-                    )
-            if self._session is None:
-                self._session = FoldSession(self.engine)
+            after, upto = waiting
             try:
-                touched = self._session.run(after, upto)
+                self._run_conventions(after, upto)
+                if self._session is None:
+                    self._session = FoldSession(self.engine)
+                touched = self._session.run(after, upto, self._batches.mark(upto))
             except BaseException:
                 # The temporary tables may hold half a fold, whatever ended it: begin with fresh ones.
-                self._session.close()
-                self._session = None
+                if self._session is not None:
+                    self._session.close()
+                    self._session = None
+                self._batches.again()
                 raise
-            self._folded = upto
-            self._spans_wait = False
-            self._set_progress("folded_batch", upto)
+            self._batches.folded(upto)
             return touched
+
+    def _run_conventions(self, after: int, upto: int) -> None:
+        """Make step events of the spans in batches (after, upto]: span by span, then trace by trace."""
+        if not self._conventions.flows:
+            return
+        window: dict[str, Any] = {"after": after, "upto": upto}
+        waiting = self.engine.rows(sql_text("fold", "0_waiting"), window)[0]
+        claimed = [name for name in self._conventions.spans if name in waiting["claimed"]]
+        for name in claimed:
+            self.engine.command(self._conventions.spans[name], window)
+        if set(claimed) - {"stallwatch"}:
+            self.engine.command(sql_text("fold", "0_engine_traces"), window)
+        if waiting["rooted"] or waiting["taken"]:
+            for statement in self._conventions.traces:
+                self.engine.command(
+                    statement, {**window, "generic_services": self._generic_services}
+                )
 
     def refresh_statistics(self) -> int:
         """Compute again the histogram windows whose closed attempts changed. Returns how many minutes were dirty."""
-        with self._write_lock:
-            after = self._progress("statistics_batch")
+        with self._fold_lock:
+            after = progress(self.engine, "statistics_batch")
             row = self.engine.rows(sql_text("statistics", "0_dirty"), {"after": after})[0]
             dirty, upto = int(row["n"]), int(row["upto"])
             if dirty == 0:
@@ -253,7 +249,7 @@ class Store:
                 name = "3_days_from_hours" if window_s == 86400 else "1_windows_from_attempts"
                 self.engine.command(sql_text("statistics", name), parameters)
                 self.engine.command(sql_text("statistics", "2_windows_gone"), parameters)
-            self._set_progress("statistics_batch", upto)
+            set_progress(self.engine, "statistics_batch", upto)
             return dirty
 
     # Reading -------------------------------------------------------------------------------------
@@ -270,49 +266,33 @@ class Store:
 
     def forget(self, execution_id: str) -> int:
         """Erase every row that names the execution. Returns how many events it had."""
-        with self._write_lock:
+        with self._fold_lock:
             return forgetting.forget(self.engine, execution_id)
 
     def retain(self, now: datetime, retention: Retention) -> None:
         """Delete what is older than its retention: whole executions by when they closed, never open ones."""
-        with self._write_lock:
+        with self._fold_lock:
             forgetting.retain(self.engine, now, retention)
 
     # Housekeeping --------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the clients."""
-        with self._write_lock:
+        with self._fold_lock:
             if self._session is not None:
                 self._session.close()
                 self._session = None
             self.engine.close()
 
-    def _progress(self, name: str) -> int:
-        rows = self.engine.rows(
-            "SELECT max(value) AS value FROM progress WHERE name = {name:String}", {"name": name}
-        )
-        return int(rows[0]["value"])
-
-    def _set_progress(self, name: str, value: int) -> None:
-        self.engine.insert_rows("progress", ("name", "value"), [(name, value)])
-
-    def _newest_batch(self) -> int:
-        rows = self.engine.rows(sql_text("fold", "0_newest_batch"))
-        return int(rows[0]["batch"])
-
 
 def open_store(
     url: str,
-    flows: Sequence[Definition] = (),
-    trace_conventions: Sequence[str] = (),
-    redact_names: str = "",
+    conventions: Conventions | None = None,
+    redaction: Redaction = NOTHING_MORE,
     generic_services: Sequence[str] = (),
 ) -> Store:
     """Open the store at `url`; tables are made by `Store.migrate`."""
-    return Store(
-        Engine(Address.parse(url)), flows, trace_conventions, redact_names, generic_services
-    )
+    return Store(Engine(Address.parse(url)), conventions, redaction, generic_services)
 
 
 def _deduplicate(token: str) -> dict[str, str]:

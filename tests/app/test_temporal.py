@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from collector.conventions import conventions, trace_conventions
+from collector.conventions import conventions
 from detectors.brain import Brain
 from detectors.calibration import Calibration
 from stallwatch.app.demo import temporal_processes
@@ -91,7 +91,7 @@ def scene(store_root: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     command = temporal_or_skip()
     folder = tmp_path_factory.mktemp("temporal")
     start = CLOCK.now()
-    rooted = Store(store_root.engine, flows=conventions(), trace_conventions=trace_conventions())
+    rooted = Store(store_root.engine, conventions=conventions())
     with (
         rooted.scratch("temporal", start) as store,
         collecting(store, CLOCK) as collector,

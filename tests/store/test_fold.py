@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from stallwatch.model.events import StepEvent, event_from_dict
-from stallwatch.store import Store
+from stallwatch.store import Store, folding
+from stallwatch.store.statements import sql_text
 
 _numbers = itertools.count(1)
 ATTEMPTS = """SELECT run_id, step, step_run_id, branch, attempt, status, started_at, ended_at,
@@ -251,7 +252,7 @@ workflow_events = st.fixed_dictionaries(
 def test_order_lateness_and_repetition_do_not_matter(
     raw: list[dict[str, Any]], seed: int, shared_store: Store, now: datetime
 ) -> None:
-    """Delivered at once, or shuffled, repeated and in pieces with a fold behind each: the same folds."""
+    """Delivered at once, or shuffled, repeated and in pieces, hours apart and a fold behind each: the same folds."""
     results = []
     for shuffle in (False, True):
         name = f"x-{next(_numbers)}"
@@ -265,10 +266,64 @@ def test_order_lateness_and_repetition_do_not_matter(
             events += random.Random(seed).sample(events, k=len(events) // 2)
             random.Random(seed).shuffle(events)
             deliveries = [events[:3], events[3:8], events[8:]]
-        for delivery in deliveries:
-            shared_store.insert_events(delivery, now, "test")
+        for hours, delivery in enumerate(deliveries):
+            shared_store.insert_events(delivery, now + timedelta(hours=hours), "test")
             shared_store.fold(now)
         attempts = shared_store.select(ATTEMPTS, {"id": name})
         assert all(row["status"] for row in attempts)
         results.append((attempts, shared_store.select(EXECUTIONS, {"id": name})))
     assert results[0] == results[1]
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(raw=st.lists(step_events | workflow_events, min_size=1, max_size=10))
+def test_what_need_not_be_put_in_order_comes_out_as_if_it_had_been(
+    raw: list[dict[str, Any]], shared_store: Store, now: datetime
+) -> None:
+    """The short way that most steps take through the fold, beside the long one."""
+    timed = [(item["at"], {k: v for k, v in item.items() if k != "at"}) for item in raw]
+    results = []
+    for all_complex in (False, True):
+        name = f"x-{next(_numbers)}"
+        events = [
+            told(now, at, execution_id=name, event_id=str(i), **fields)
+            for i, (at, fields) in enumerate(timed)
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            if all_complex:
+                patch.setattr(folding, "sql_text", _all_complex)
+            shared_store.insert_events(events, now, "test")
+            shared_store.fold(now)
+        attempts = shared_store.select(ATTEMPTS, {"id": name})
+        results.append((attempts, shared_store.select(EXECUTIONS, {"id": name})))
+    assert results[0] == results[1]
+
+
+def _all_complex(folder: str, name: str) -> str:
+    if name == "3_complex":
+        return (
+            "INSERT INTO fold_complex SELECT DISTINCT step_key FROM fold_event WHERE step_key != 0"
+        )
+    return sql_text(folder, name)
+
+
+def test_an_execution_is_folded_whole_however_long_ago_it_began(
+    store: Store, now: datetime
+) -> None:
+    """What is young is looked for in young parts of the tables only; what is not, everywhere."""
+    for hours, event in enumerate(("started", "heartbeat", "completed")):
+        when = now + timedelta(hours=hours)
+        old = told(now, 3600 * hours, f"step.{event}", execution_id="old", step="a")
+        young = told(when, 0, "step.started", execution_id=f"young-{hours}", step="a")
+        store.insert_events([old, young], when, "test")
+        assert store.fold(when) == 2
+    [row] = store.select(ATTEMPTS, {"id": "old"})
+    assert row["status"] == "completed"
+    assert row["started_at"] == now
+    for hours in range(3):
+        [row] = store.select(ATTEMPTS, {"id": f"young-{hours}"})
+        assert row["status"] == "running"

@@ -98,6 +98,24 @@ def test_a_second_fold_in_the_same_session(server_store: Store, now: datetime) -
     assert {"again-1", "again-2"} <= set(frame["execution_id"])
 
 
+def test_a_batch_that_another_process_overtook_is_folded(
+    server: int, server_store: Store, now: datetime
+) -> None:
+    """Batches carry the time they were received, and a slow collector commits after a quick one was folded."""
+    slow = open_store(f"clickhouse://127.0.0.1:{server}/stallwatch")
+    slow.insert_events([event(now, "workflow.started", execution_id="slow-1")], now, "s")
+    later, latest = now + timedelta(seconds=30), now + timedelta(seconds=60)
+    quick = event(latest, "workflow.started", execution_id="quick")
+    server_store.insert_events([quick], latest, "s")
+    server_store.fold(latest)
+    slow.insert_events([event(later, "workflow.started", execution_id="slow-2")], later, "s")
+    assert server_store.fold(latest) == 1
+    assert server_store.fold(latest) == 0
+    rows = server_store.select("SELECT execution_id FROM executions WHERE execution_id = 'slow-2'")
+    assert len(rows) == 1
+    slow.close()
+
+
 def test_raw_otlp(server_store: Store, now: datetime) -> None:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()

@@ -47,7 +47,7 @@ WITH
         GROUP BY trace_id
     )
 SELECT
-    greatest(node.received_at, it.7), sender, 'span', {batch:UInt64}, historical, it.2, it.3, it.4, it.5, it.6,
+    greatest(node.received_at, it.7), sender, 'span', {upto:UInt64}, historical, it.2, it.3, it.4, it.5, it.6,
     said.1, said.2,
     if(is_execution, '', stallwatch_said(attributes, 'step', node_name)),
     if(is_execution, '', stallwatch_said(attributes, 'step_run_id', lower(hex(node_id)))),

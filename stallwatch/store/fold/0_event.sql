@@ -1,4 +1,6 @@
 CREATE TEMPORARY TABLE IF NOT EXISTS fold_event ENGINE = Memory AS
-SELECT *, '' AS run, '' AS kind
+SELECT
+    * EXCEPT (attributes, is_replay), '' AS run, toLowCardinality('') AS kind,
+    toUInt64(0) AS event_key, toUInt64(0) AS run_key, toUInt64(0) AS step_key, toUInt64(0) AS place, false AS says_more
 FROM step_event_log
 WHERE false

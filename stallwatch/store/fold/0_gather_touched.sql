@@ -1,5 +1,17 @@
+-- The executions that batches in (after, upto] touched; which of them were folded before, and which began after {floor}.
 INSERT INTO fold_touched
-SELECT DISTINCT execution_key
-FROM touched_execution
-WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}
-    AND execution_key % {parts:UInt64} = {part:UInt64}
+WITH touched AS
+    (
+        SELECT DISTINCT execution_key
+        FROM touched_execution
+        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND execution_key % {parts:UInt64} = {part:UInt64}
+    )
+SELECT execution_key, known.folds > 0, if(known.folds > 0, least(known.first_batch, {after:UInt64}), {after:UInt64}) >= {floor:UInt64}
+FROM touched
+LEFT ANY JOIN
+(
+    SELECT execution_key AS known_key, count() AS folds, min(first_batch) AS first_batch
+    FROM execution_fold
+    WHERE execution_key IN (SELECT execution_key FROM touched)
+    GROUP BY execution_key
+) AS known ON execution_key = known.known_key

@@ -1,9 +1,7 @@
 CREATE TEMPORARY TABLE IF NOT EXISTS fold_number
 (
-    execution_key UInt64,
-    event_id String,
-    position Int64,
-    rank UInt8,
+    event_key UInt64,
+    place UInt64,
     call_id String,
     call_number UInt64,
     number UInt32

@@ -5,46 +5,69 @@ INSERT INTO fold_execution
 SELECT * EXCEPT (reopened, suspended, followed_at, wakings)
 FROM
 (
-    WITH gathered AS
-    (
-        SELECT
-            r.execution_key AS execution_key, r.run AS run,
+    WITH
+        gathered AS
+        (
+            SELECT
+                any(r.execution_key) AS execution_key, r.run_key AS run_key, any(r.run) AS run,
                 any(r.namespace) AS namespace, any(r.engine) AS engine, any(r.execution_id) AS execution_id,
-                argMaxIf(r.workflow, (is_workflow, time, event_id), r.workflow != '') AS workflow,
-                argMaxIf(r.workflow_version, (is_workflow, time, event_id), r.workflow_version != '') AS workflow_version,
-                argMaxIf(r.parent_execution_id, (time, event_id), r.parent_execution_id != '') AS parent_execution_id,
+                argMaxIf(r.workflow, place_of_workflow, r.workflow != '') AS workflow,
+                argMaxIf(r.workflow_version, place_of_workflow, r.workflow_version != '') AS workflow_version,
+                argMaxIf(r.parent_execution_id, place, r.parent_execution_id != '') AS parent_execution_id,
                 maxOrNullIf(time, is_closing) AS closed_at,
-                substring(argMaxIf(event, (time, event_id), is_closing), 10) AS closing_kind,
+                argMaxIf(kind, place, is_closing) AS closing_kind,
                 ifNull(minOrNullIf(time, event = 'workflow.started'), min(time)) AS started_at,
                 maxOrNullIf(time, event = 'workflow.started') AS started_last,
                 countIf(event = 'workflow.started') AS starts,
                 arraySort(groupArrayIf(time, event = 'workflow.suspended')) AS suspensions,
                 arraySort(groupArrayIf(time, event = 'workflow.resumed')) AS resumptions,
                 maxIf(time, event != 'step.heartbeat') AS last_progress_at,
-                argMaxIf(step, (time, event_id), event IN ('step.completed', 'step.failed', 'step.timed_out', 'step.skipped', 'step.cancelled')) AS last_step,
-                argMaxIf(r.timeout_s, (time, event_id), is_workflow AND r.timeout_s IS NOT NULL) AS timeout_s,
-                argMaxIf(r.error_type, (time, event_id), is_closing) AS error_type,
-                argMaxIf(r.error_message, (time, event_id), is_closing) AS error_message,
-                argMinIf(r.trace_id, (time, event_id), r.trace_id != '') AS trace_id,
+                argMaxIf(step, place, event IN ('step.completed', 'step.failed', 'step.timed_out', 'step.skipped', 'step.cancelled')) AS last_step,
+                argMaxIf(r.timeout_s, place, is_workflow AND r.timeout_s IS NOT NULL) AS timeout_s,
+                argMaxIf(r.error_type, place, is_closing) AS error_type,
+                argMaxIf(r.error_message, place, is_closing) AS error_message,
+                argMinIf(r.trace_id, place, r.trace_id != '') AS trace_id,
                 max(sequence) AS sequence_max, min(sequence) AS sequence_min,
                 uniqExactIf(sequence, sequence >= 0) AS sequences,
                 argMax(r.received_at, sequence) AS sequence_received_at,
                 max(r.received_at) AS last_received_at,
                 maxOrNullIf(r.received_at, is_closing) AS ended_received_at,
-                groupUniqArray(toString(road)) AS roads,
-                argMax(r.sender, (r.received_at, event_id)) AS sender,
+                multiIf(countIf(r.road = 'history') > 0, 'history', countIf(r.road = 'event') > 0, 'event', 'span') AS road,
+                argMax(r.sender, (r.received_at, event_key)) AS sender,
                 min(r.historical) AS historical,
-                count() AS events_seen
-        FROM
+                min(r.batch) AS first_batch
+            FROM
+            (
+                SELECT
+                    *,
+                    event IN ('workflow.completed', 'workflow.failed', 'workflow.timed_out', 'workflow.cancelled', 'workflow.terminated', 'workflow.continued') AS is_closing,
+                    step_key = 0 AS is_workflow,
+                    -- What the workflow's own events say comes before what its steps' do.
+                    bitOr(bitShiftLeft(toUInt64(is_workflow), 63), place) AS place_of_workflow
+                FROM fold_event
+            ) AS r
+            GROUP BY r.run_key
+        ),
+        counted AS
         (
-            SELECT
-                *,
-                event IN ('workflow.completed', 'workflow.failed', 'workflow.timed_out', 'workflow.cancelled', 'workflow.terminated', 'workflow.continued') AS is_closing,
-                startsWith(event, 'workflow.') AS is_workflow
+            SELECT execution_key AS counted_key, count() AS events_seen
             FROM fold_event
-        ) AS r
-        GROUP BY r.execution_key, r.run
-    )
+            GROUP BY execution_key
+        ),
+        -- Temporal has one open run per workflow id: where the next one began, this one had ended, though its spans never say so.
+        followed AS
+        (
+            SELECT execution_key AS followed_key, arraySort(groupArray((started_at, run))) AS starts_of_runs
+            FROM
+            (
+                SELECT execution_key, run, ifNull(minOrNullIf(time, event = 'workflow.started'), min(time)) AS started_at
+                FROM fold_event
+                WHERE engine = 'temporal'
+                GROUP BY execution_key, run
+            )
+            GROUP BY execution_key
+            HAVING count() > 1
+        )
     SELECT
         execution_key, namespace, engine, workflow, workflow_version, execution_id, run AS run_id, parent_execution_id,
         multiIf(
@@ -58,16 +81,17 @@ FROM
         -- Each suspension lasted until the next resumption or the end; the one still open is not counted here.
         arraySum(s -> ifNull(dateDiff('microsecond', s, arrayFirstOrNull(r -> r > s, wakings)) / 1e6, 0), suspensions) AS suspended_s,
         last_progress_at, last_step, timeout_s, error_type, error_message, trace_id,
-        sequence_max, sequences, sequence_received_at, sequence_min >= 0 AS all_sequenced,
+        sequence_max, sequences, sequence_received_at, run_key, sequence_min >= 0 AS all_sequenced,
         last_received_at, ifNull(ended_received_at, if(followed_at IS NULL, NULL, last_received_at)) AS ended_received_at,
-        multiIf(has(roads, 'history'), 'history', has(roads, 'event'), 'event', 'span') AS road,
-        sender, historical,
+        road, sender, historical,
         -- The events of the whole execution: an event that moves between runs must not make a version fall.
-        sum(events_seen) OVER (PARTITION BY execution_key) AS version,
+        counted.events_seen AS version,
+        first_batch,
         (closed_at IS NOT NULL) AND ((starts > 1 AND started_last > closed_at) OR (notEmpty(resumptions) AND resumptions[-1] > closed_at)) AS reopened,
         notEmpty(suspensions) AND (empty(resumptions) OR suspensions[-1] > resumptions[-1]) AND (closed_at IS NULL OR suspensions[-1] > closed_at) AS suspended,
-        -- Temporal has one open run per workflow id: where the next one began, this one had ended, though its spans never say so.
-        if(engine = 'temporal', minOrNull(started_at) OVER (PARTITION BY execution_key ORDER BY started_at, run ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), NULL) AS followed_at,
+        arrayFirstOrNull(s -> true, arrayMap(r -> r.1, arrayFilter(r -> r > (started_at, run), followed.starts_of_runs))) AS followed_at,
         arraySort(arrayConcat(resumptions, if(closed_at IS NULL, [], [assumeNotNull(closed_at)]))) AS wakings
     FROM gathered
+    LEFT ANY JOIN counted ON gathered.execution_key = counted.counted_key
+    LEFT ANY JOIN followed ON gathered.execution_key = followed.followed_key
 )

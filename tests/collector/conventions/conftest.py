@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.conventions import conventions, trace_conventions
+from collector.conventions import conventions
 from stallwatch.store import Store
 from tests.collector.conventions.sandbox import Sandbox
 
@@ -17,8 +17,7 @@ def spans_store(store_root: Store) -> Iterator[Store]:
     """A store that turns spans into step events."""
     rooted = Store(
         store_root.engine,
-        flows=conventions(),
-        trace_conventions=trace_conventions(),
+        conventions=conventions(),
         generic_services=["shop-*", "job?"],
     )
     with rooted.scratch("conventions", NOW) as scratch:

@@ -1,3 +1,3 @@
 INSERT INTO attempt_fold
-SELECT *, 0
+SELECT *, 0, {mark:UInt64}
 FROM fold_attempt

@@ -1,4 +1,4 @@
--- Which attempt of which step run each step event belongs to. Steps:
+-- Which attempt of which step run each event of the complex steps belongs to. Steps:
 -- 1. put the events of each step (and branch) in order: by sequence where every event of the run has one, else by time;
 --    events of the same microsecond close what was open before, then open the next;
 -- 2. carry the step run id forward; begin a new step run where an unnumbered start follows a completion;
@@ -8,7 +8,7 @@ WITH
     placed AS
     (
         SELECT
-            e.execution_key AS execution_key, e.run AS run, step, branch, event_id, kind, e.attempt AS said_attempt,
+            event_key, step_key, event_id, kind, e.attempt AS said_attempt,
             e.step_run_id AS said_step_run_id, span_id,
             -- Temporal never runs an attempt twice: every span of a call is an attempt, though a timed-out one may still be
             -- at work while the next one is, and reports its end after the other's start.
@@ -21,22 +21,22 @@ WITH
             if(x.all_sequenced, sequence, toUnixTimestamp64Micro(time)) AS position,
             transform(kind, ['scheduled', 'started', 'heartbeat', 'waiting', 'failed', 'timed_out', 'retrying'], [0, 1, 2, 3, 4, 5, 6], 7) AS natural_rank
         FROM fold_event AS e
-        INNER JOIN fold_execution AS x ON e.execution_key = x.execution_key AND e.run = x.run_id
-        WHERE startsWith(event, 'step.')
+        INNER JOIN fold_execution AS x ON e.run_key = x.run_key
+        WHERE step_key IN (SELECT step_key FROM fold_complex)
     ),
     positioned AS
     (
         SELECT
             *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends,
-            row_number() OVER (PARTITION BY execution_key, run, step, branch, said_step_run_id, is_attempt_span AND kind = 'started' ORDER BY position, event_id) AS start_number
+            row_number() OVER (PARTITION BY step_key, said_step_run_id, is_attempt_span AND kind = 'started' ORDER BY position, event_id) AS start_number
         FROM placed
-        WINDOW together AS (PARTITION BY execution_key, run, step, branch, position)
+        WINDOW together AS (PARTITION BY step_key, position)
     ),
     ranked AS
     (
         SELECT
             *,
-            if(is_attempt_span, maxIf(start_number, kind = 'started') OVER (PARTITION BY execution_key, run, step, branch, said_step_run_id, span_id), said_attempt) AS attempt,
+            if(is_attempt_span, maxIf(start_number, kind = 'started') OVER (PARTITION BY step_key, said_step_run_id, span_id), said_attempt) AS attempt,
             -- Whether an attempt was open just before this position: then its end comes first among equals. Where the
             -- position before it had a start and an end as well, starts are counted against ends.
             max((position, any_opens, any_ends)) OVER before AS last_position,
@@ -44,7 +44,7 @@ WITH
             last_position.2 AND (NOT last_position.3 OR more_starts) AS open_before,
             if(open_before, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9), natural_rank) AS rank
         FROM positioned
-        WINDOW before AS (PARTITION BY execution_key, run, step, branch ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        WINDOW before AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ),
     carried AS
     (
@@ -52,13 +52,13 @@ WITH
             *,
             if(said_step_run_id != '', said_step_run_id, ifNull(anyLast(nullIf(said_step_run_id, '')) OVER so_far, '')) AS call_id
         FROM ranked
-        WINDOW so_far AS (PARTITION BY execution_key, run, step, branch ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+        WINDOW so_far AS (PARTITION BY step_key ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
     preceded AS
     (
         SELECT *, ifNull(anyLast(if(kind = 'heartbeat', NULL, kind)) OVER earlier, '') AS previous
         FROM carried
-        WINDOW earlier AS (PARTITION BY execution_key, run, step, branch, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        WINDOW earlier AS (PARTITION BY step_key, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ),
     called AS
     (
@@ -67,17 +67,19 @@ WITH
             sum(opens AND attempt = 0 AND may_be_next_call AND previous IN ('completed', 'cancelled', 'skipped')) OVER so_far AS call_number,
             opens AND attempt = 0 AND previous IN ('failed', 'timed_out', 'retrying') AS advances
         FROM preceded
-        WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+        WINDOW so_far AS (PARTITION BY step_key, call_id ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
     advanced AS
     (
         SELECT *, sum(advances) OVER so_far AS advanced_by
         FROM called
-        WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+        WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     )
 SELECT
-    execution_key, event_id, position, rank, call_id, call_number,
+    event_key,
+    bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(rank), 8), bitAnd(event_key, 255))) AS place,
+    call_id, call_number,
     -- A number that was said anchors the numbers that were not.
     if(attempt > 0, attempt, greatest(1, toInt64(advanced_by) + ifNull(anyLast(if(attempt > 0, toInt64(attempt) - toInt64(advanced_by), NULL)) OVER so_far, 1)))
 FROM advanced
-WINDOW so_far AS (PARTITION BY execution_key, run, step, branch, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)

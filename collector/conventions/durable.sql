@@ -1,7 +1,10 @@
 -- Durable Functions and the Durable Task SDKs. An activity has a CLIENT span (the orchestrator: when it was scheduled) and a
 -- SERVER span of the same name (the worker: one attempt); both come at its end. The task id is the step run: retries keep it.
 -- A timer's span comes when it fires. A sub-orchestration's CLIENT span names the child only, so nothing is made of it.
-CREATE MATERIALIZED VIEW convention_durabletask TO step_event_log AS
+INSERT INTO step_event_log
+    (received_at, sender, road, batch, historical, namespace, engine, workflow, workflow_version,
+    execution_id, run_id, event, time, step, step_run_id, attempt, event_id, sequence, queue, downstream,
+    idempotency_key, waiting_on, due, timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace, 'durable' AS engine,
     stallwatch_said(attributes, 'workflow', if(type = 'orchestration', attributes['durabletask.task.name'], '')) AS workflow,
@@ -42,7 +45,7 @@ FROM
             type = 'activity' AND kind = 'server', [('step.started', start_at, false), (concat('step.', outcome), end_at, true)],
             type = 'timer', [('step.waiting', start_at, false), ('step.completed', end_at, true)],
             [])), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span_flow
-    WHERE claimed_by = 'durable' AND NOT stallwatch_is_pending(attributes)
+    FROM claimed_span
+    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'durable' AND NOT stallwatch_is_pending(attributes)
         AND (attributes['durabletask.task.instance_id'] != '' OR attributes['stallwatch.execution_id'] != '')
 )

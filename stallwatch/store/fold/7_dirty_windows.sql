@@ -1,14 +1,13 @@
 -- Minutes whose closed attempts differ between the fold as it stands and the fold as it will be.
 INSERT INTO dirty_window
-SELECT DISTINCT {upto:UInt64}, toStartOfMinute(assumeNotNull(end_time))
+SELECT DISTINCT {mark:UInt64}, toStartOfMinute(assumeNotNull(end_time))
 FROM
 (
     SELECT end_time
     FROM
     (
         SELECT execution_key, run_id, step, branch, step_run_id, attempt, status, started_at, scheduled_at, ended_at AS end_time, workflow, workflow_version, queue
-        FROM attempt_fold FINAL
-        WHERE execution_key IN (SELECT execution_key FROM fold_touched)
+        FROM fold_before
         UNION ALL
         SELECT execution_key, run_id, step, branch, step_run_id, attempt, status, started_at, scheduled_at, ended_at AS end_time, workflow, workflow_version, queue
         FROM fold_attempt

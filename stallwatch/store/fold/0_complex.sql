@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE IF NOT EXISTS fold_complex (step_key UInt64) ENGINE = Memory

@@ -1,0 +1,61 @@
+-- The attempts of the touched keys: each judged beside its siblings and its execution.
+INSERT INTO fold_attempt
+WITH
+    -- What ended the whole step run: a completion of any attempt, or the final failure of the last.
+    calls AS
+    (
+        SELECT
+            call_key AS its_call, max(number) AS last_number,
+            minOrNull(multiIf(end_kind = 'completed', completed_at, end_kind IN ('cancelled', 'skipped'), dropped_at, NULL)) AS finished_at,
+            argMax(if(end_kind IN ('failed', 'timed_out') AND retrying_at IS NULL, failed_at, NULL), number) AS given_up_at
+        FROM fold_gathered
+        GROUP BY call_key
+    ),
+    executions AS
+    (
+        SELECT run_key AS its_run, workflow, workflow_version, status AS execution_status, ended_at AS execution_ended_at, version
+        FROM fold_execution
+    ),
+    beside AS
+    (
+        SELECT *, number = last_number AS is_last_attempt, ifNull(finished_at, given_up_at) AS call_ended_at
+        FROM fold_gathered
+        LEFT ANY JOIN executions ON run_key = its_run
+        LEFT ANY JOIN calls ON call_key = its_call
+    ),
+    judged AS
+    (
+        SELECT
+            *,
+            multiIf(
+                end_kind = 'completed', completed_at,
+                end_kind IN ('cancelled', 'skipped'), dropped_at,
+                end_kind IN ('failed', 'timed_out'), failed_at,
+                retrying_at) AS own_end,
+            execution_status NOT IN ('running', 'suspended') AS execution_closed,
+            multiIf(
+                end_kind IN ('completed', 'cancelled', 'skipped'), end_kind,
+                (end_kind != '' OR retrying_at IS NOT NULL) AND retrying_at IS NOT NULL AND is_last_attempt AND NOT execution_closed, 'backing_off',
+                end_kind != '', end_kind,
+                retrying_at IS NOT NULL, 'failed',
+                call_ended_at IS NOT NULL OR execution_closed, 'cancelled',
+                waiting_at IS NOT NULL AND (started_last IS NULL OR waiting_at >= started_last), 'waiting',
+                started_at IS NOT NULL OR last_heartbeat_at IS NOT NULL, 'running',
+                'scheduled') AS status
+        FROM beside
+    )
+SELECT
+    execution_key, namespace, engine, workflow, workflow_version, execution_id, run AS run_id, step,
+    if(call_number = 0, call_id, concat(call_id, '#', toString(call_number + 1))) AS step_run_id,
+    branch, number AS attempt, status, scheduled_at,
+    -- A step that never said it started but beats has been running at least since its first sign of life.
+    if(started_at IS NULL AND status = 'running', last_heartbeat_at, started_at) AS started_at,
+    multiIf(own_end IS NOT NULL, own_end, status != 'cancelled', NULL, ifNull(call_ended_at, execution_ended_at)) AS ended_at,
+    last_heartbeat_at, waiting_at,
+    if(waiting_at IS NULL, 0, greatest(0, dateDiff('microsecond', waiting_at, ifNull(if(started_last > waiting_at, started_last, ended_at), waiting_at)) / 1e6)) AS waited_s,
+    retrying_at, waiting_on, due, timeout_s, heartbeat_timeout_s, schedule_to_start_timeout_s, schedule_to_close_timeout_s, max_attempts,
+    backoff_s, backoff_rate, backoff_max_s, queue, worker, downstream, region, error_type, error_message, road, trace_id, span_id,
+    idempotency_key, compensates, payload_bytes, starts, is_last_attempt,
+    multiIf(own_end IS NOT NULL, 'event', ended_at IS NULL, '', call_ended_at IS NOT NULL, 'step', 'execution') AS closed_by,
+    sender, historical, first_received_at, ended_received_at, last_event_at, version
+FROM judged

@@ -1,0 +1,195 @@
+"""Configured redaction, by the engine that does it."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from stallwatch.config.settings import RedactRule
+from stallwatch.errors import ConfigError
+from stallwatch.store import Store
+from stallwatch.store.redaction import MAP, TEXT, Redaction, check_rules, glob_pattern
+from tests.app.running import run_all
+
+FLOWS = files("stallwatch.store") / "flows"
+TEXT_SQL = (FLOWS / TEXT).read_text()
+MAP_SQL = (FLOWS / MAP).read_text()
+BEARER = "Bearer abcdefgh12345678"
+
+
+def rules(*said: Any) -> tuple[RedactRule, ...]:
+    return tuple(RedactRule.model_validate(one) for one in said)
+
+
+class Engine:
+    """Functions of a redaction beside those that are in use."""
+
+    def __init__(self, store: Store, redaction: Redaction) -> None:
+        self.engine = store.engine
+        for _, sql in redaction.statements(TEXT_SQL, MAP_SQL):
+            self.engine.command(sql.replace("stallwatch_redact", "tested_redact"))
+
+    def text(self, text: str, times: int = 1) -> str:
+        expression = "{t:String}"
+        for _ in range(times):
+            expression = f"tested_redact_text({expression})"
+        return str(self.engine.rows(f"SELECT {expression} AS t", {"t": text})[0]["t"])
+
+    def attributes(self, attributes: dict[str, str], times: int = 1) -> dict[str, str]:
+        expression = "JSONExtract({m:String}, 'Map(LowCardinality(String), String)')"
+        for _ in range(times):
+            expression = f"tested_redact_map({expression})"
+        found = self.engine.rows(f"SELECT {expression} AS m", {"m": json.dumps(attributes)})[0]["m"]
+        return dict(found)
+
+
+def test_without_rules_the_functions_are_the_built_in_ones() -> None:
+    assert Redaction().statements(TEXT_SQL, MAP_SQL) == [(TEXT, TEXT_SQL), (MAP, MAP_SQL)]
+
+
+def test_a_name_alone_is_dropped_as_a_glob_in_any_case(store: Store) -> None:
+    engine = Engine(store, Redaction(rules("customer.*", "a+b", "x?")))
+    assert engine.attributes(
+        {"Customer.Mail": "1", "customerX": "2", "aab": "3", "a+b": "4", "xy": "5", "xyz": "6"}
+    ) == {
+        "Customer.Mail": "[redacted]",
+        "customerX": "2",
+        "aab": "3",
+        "a+b": "[redacted]",
+        "xy": "[redacted]",
+        "xyz": "6",
+    }
+
+
+def test_a_pattern_takes_what_it_finds_in_values_and_in_texts(store: Store) -> None:
+    engine = Engine(store, Redaction(rules({"value": r"\b\d{4}-\d{4}\b"}, {"value": "it's"})))
+    assert engine.attributes({"a": "card 1234-5678, it's"}) == {"a": "card [redacted], [redacted]"}
+    assert engine.text("card 1234-5678") == "card [redacted]"
+
+
+def test_name_and_pattern_must_both_match(store: Store) -> None:
+    engine = Engine(store, Redaction(rules({"name": "note", "value": r"\d+"})))
+    assert engine.attributes({"note": "no 17", "other": "no 17"}) == {
+        "note": "no [redacted]",
+        "other": "no 17",
+    }
+    assert engine.text("no 17") == "no 17"
+
+
+def test_values_are_hashed_with_the_salt(store: Store) -> None:
+    rule = rules({"name": "user", "do": "hash"})
+    plain = Engine(store, Redaction(rule)).attributes({"user": "ada", "who": "ada"})
+    assert plain["who"] == "ada"
+    # printf ada | sha256sum
+    assert plain["user"] == "sha256:fdee430d40bd57de"
+    salted = Engine(store, Redaction(rule, salt="it's \\ salt")).attributes({"user": "ada"})
+    assert salted["user"].startswith("sha256:")
+    assert salted["user"] != plain["user"]
+
+
+def test_values_are_cut(store: Store) -> None:
+    engine = Engine(store, Redaction(rules({"name": "sql", "do": "truncate", "length": 4})))
+    assert engine.attributes({"sql": "häßlich", "a": "häßlich"}) == {"sql": "häßl…", "a": "häßlich"}
+    assert engine.attributes({"sql": "häßl"}) == {"sql": "häßl"}
+
+
+def test_rules_come_after_what_is_always_redacted(store: Store) -> None:
+    engine = Engine(store, Redaction(rules({"value": "Bearer", "do": "truncate", "length": 20})))
+    assert engine.text(f"with {BEARER}") == "with Bearer [redacte…"
+    hashing = Engine(store, Redaction(rules({"name": "*", "do": "hash"})))
+    assert hashing.attributes({"password": "x"}) == {"password": "[redacted]"}
+
+
+def test_defaults_can_be_left_out(store: Store) -> None:
+    engine = Engine(store, Redaction(rules("x"), defaults=False))
+    assert engine.text(BEARER) == BEARER
+    assert engine.attributes({"password": "p", "x": "y"}) == {"password": "p", "x": "[redacted]"}
+    nothing = Engine(store, Redaction(defaults=False))
+    assert nothing.attributes({"password": "p"}) == {"password": "p"}
+
+
+def test_rules_follow_each_other_and_each_value_meets_them_once(store: Store) -> None:
+    several = rules(
+        {"value": "[0-9]+"},
+        {"value": "^..x", "do": "hash"},
+        {"value": ".", "do": "truncate", "length": 30},
+    )
+    engine = Engine(store, Redaction(several))
+    for text in ("a1b22", "abx", "y" * 40, f"12 {BEARER}"):
+        assert engine.attributes({"k": text}) == {"k": engine.text(text)}
+    assert engine.text("a1b22") == "a[redacted]b[redacted]"
+    assert engine.text("abx").startswith("sha256:")
+    assert engine.text("y" * 40) == "y" * 30 + "…"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("(?<=a)b", "no pattern of RE2: invalid perl operator"),
+        ("[", "missing ]"),
+        ("x*", "matches the empty text"),
+    ],
+)
+def test_a_wrong_pattern_is_named_at_start(pattern: str, told: str, store: Store) -> None:
+    with pytest.raises(ConfigError, match=r"collector\.redact\.1\.value: ") as error:
+        check_rules(store.engine, rules("a", {"value": pattern}))
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"do": "hash"}, {"name": "a", "do": "mask"}, {"name": "a", "length": 3}]
+)
+def test_a_rule_says_what_it_means(said: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        rules(said)
+
+
+@given(st.text(max_size=8))
+def test_globs_are_anchored(text: str) -> None:
+    pattern = glob_pattern(text)
+    assert pattern.startswith("(?is)^")
+    assert pattern.endswith("$")
+
+
+def test_what_is_configured_reaches_the_tables(tmp_path: Path) -> None:
+    config = tmp_path / "s.toml"
+    config.write_text(
+        f'[store]\nurl = "chdb://{tmp_path / "data"}"\n'
+        """[collector]\nredact = ["customer.*", { value = '\\d{4}-\\d{4}' }]\n"""
+    )
+    events = [
+        {
+            "event": "step.failed",
+            "time": "2026-01-05T12:00:00Z",
+            "workflow": "order",
+            "execution_id": "o-1",
+            "step": "charge",
+            "error_message": f"card 1234-5678 with {BEARER}",
+        }
+    ]
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(events))
+    ended = run_all(
+        [
+            ["import", "events", str(file), "--config", str(config)],
+            ["trace", "o-1", "--format", "json", "--config", str(config)],
+        ]
+    )
+    assert [one.code for one in ended] == [0, 0]
+    (event,) = ended[1].data[0]["events"]
+    assert event["error_message"] == "card [redacted] with Bearer [redacted]"
+
+
+def test_a_wrong_pattern_ends_a_command_with_its_key(tmp_path: Path) -> None:
+    config = tmp_path / "s.toml"
+    config.write_text(
+        f'[store]\nurl = "chdb://{tmp_path / "data"}"\n[collector]\nredact = [{{ value = "[" }}]\n'
+    )
+    (ended,) = run_all([["executions", "--config", str(config)]])
+    assert ended.code == 2
+    assert "collector.redact.0.value: '[' is no pattern of RE2: missing ]: [" in ended.err
