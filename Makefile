@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check bench soak format dashboards lock clean
+.PHONY: help demo test check bench soak fuzz format dashboards lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,9 +18,9 @@ help: ## Show the targets
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
 	touch $@
 
-.venv/.dev: .venv/.runtime
+.venv/.dev: .venv/.runtime instrumentation/pyproject.toml
 	@echo 'Installing the development tools into .venv ...'
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable . --editable ./instrumentation --group dev
 	touch $@
 
 demo: .venv/.runtime ## Watch a small shop stall, and be told (ARGS="--exit" ends by itself)
@@ -36,11 +36,22 @@ check: .venv/.dev ## Lint, types, layers, docs and examples against the code
 test: check ## check, then all tests (ARGS="-k fold" narrows them)
 	$(BIN)/pytest -q --numprocesses=2 --dist=loadfile $(ARGS)
 
-bench: .venv/.dev ## Measure; ratios are taken side by side in one run
-	$(BIN)/python -m benchmarks.ingest
+# What others are compared with is not needed for anything else, and not there on every platform.
+.venv/.bench: .venv/.dev
+	-$(BIN)/python -m pip install --quiet --group bench
+	touch $@
 
-soak: .venv/.dev ## Kill the service under load, many times (KILLS=50)
-	STALLWATCH_TEST_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q tests/app/test_serve.py -k sigkill
+bench: .venv/.bench ## Measure into benchmarks/RESULTS.md; QUICK=1 takes a minute (ARGS="--case server")
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--out benchmarks/RESULTS.md) $(ARGS)
+
+soak: .venv/.dev ## Kills, outages and a full disk under load, then flat memory (KILLS=200 OUTAGE_S=600 MINUTES=20)
+	STALLWATCH_TEST_KILLS=$(or $(KILLS),200) STALLWATCH_TEST_OUTAGE_S=$(or $(OUTAGE_S),600) \
+		$(BIN)/pytest -q -s tests/app/test_serve.py tests/app/test_faults.py -k 'sigkill or faults'
+	$(BIN)/python -m tests.app.soak --minutes $(or $(MINUTES),20)
+
+fuzz: .venv/.dev ## Every decoder and endpoint under garbage (SECONDS=600)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --group fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff format .

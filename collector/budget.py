@@ -1,9 +1,7 @@
 """The memory that bodies may take while they wait: counted in bytes, refused beyond the limit."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from typing import Final, Self
 
 from prometheus_client import Gauge
 
@@ -32,7 +30,9 @@ class Budget:
         than the limit could never be taken.
         """
         with self._room:
-            if not self._room.wait_for(lambda: self._fits(size_bytes, own_bytes), wait_s):
+            if not self._fits(size_bytes, own_bytes) and not self._room.wait_for(
+                lambda: self._fits(size_bytes, own_bytes), wait_s
+            ):
                 raise Busy(
                     f"{self._used_bytes} bytes wait to be stored and {self._limit_bytes} may: send again later",
                     BUSY_RETRY_AFTER_S,
@@ -45,25 +45,28 @@ class Budget:
             self._used_bytes -= size_bytes
             self._room.notify_all()
 
-    @contextmanager
-    def lease(self) -> Iterator["Lease"]:
+    def lease(self) -> "Lease":
         """Bytes for the length of a block: for a body while it is read."""
-        lease = Lease(self)
-        try:
-            yield lease
-        finally:
-            self.give(lease.size_bytes)
+        return Lease(self)
 
     def _fits(self, size_bytes: int, own_bytes: int) -> bool:
         return self._used_bytes <= own_bytes or self._used_bytes + size_bytes <= self._limit_bytes
 
 
 class Lease:
-    """Grows as a body arrives."""
+    """Grows as a body arrives, and is given back at the end of a block."""
+
+    __slots__ = ("_budget", "size_bytes")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._budget.give(self.size_bytes)
 
     def grow(self, size_bytes: int) -> None:
         """Take more bytes; raises Busy."""

@@ -1,18 +1,25 @@
 """What HTTP says about a body: content type, charset, content encoding; and bounded inflation."""
 
+import sys
 import zlib
+from collections.abc import Callable
 from email.message import Message
-from typing import Final
+from typing import Final, Protocol
 
 from collector.refusals import TooLarge, Unsupported
 from stallwatch.errors import InputError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _CHARSETS: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 _AUTOMATIC: Final = zlib.MAX_WBITS | 32
 """Reads a gzip or a zlib header."""
 _RAW: Final = -zlib.MAX_WBITS
 _MEMBERS_MAX: Final = 64
-"""More gzip members than any sender writes: each costs a copy of what follows it."""
+"""More gzip members or zstd frames than any sender writes: each costs a copy of what follows it."""
 BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -32,7 +39,7 @@ def media_type(header: str | None) -> str:
 
 
 def inflate(data: bytes, encoding: str | None, limit_bytes: int) -> bytes:
-    """Undo a Content-Encoding: gzip (of one or more members), deflate (zlib or raw) or none.
+    """Undo a Content-Encoding: gzip, zstd (of one or more members or frames), deflate (zlib or raw) or none.
 
     Raises TooLarge as soon as more than `limit_bytes` come out, InputError for a damaged or cut stream,
     Unsupported for another encoding.
@@ -42,27 +49,45 @@ def inflate(data: bytes, encoding: str | None, limit_bytes: int) -> bytes:
             if len(data) > limit_bytes:
                 raise TooLarge(f"the body has more than {limit_bytes} bytes")
             return data
-        case "gzip" | "x-gzip" | "deflate" as known:
-            return _inflate(data, limit_bytes, known)
+        case "gzip" | "x-gzip" as known:
+            return _inflate(data, limit_bytes, known, lambda: zlib.decompressobj(_AUTOMATIC))
+        case "deflate" as known:
+            # A zlib stream begins with a checked header; some senders of "deflate" leave it out.
+            window = _AUTOMATIC if _has_zlib_header(data) else _RAW
+            return _inflate(data, limit_bytes, known, lambda: zlib.decompressobj(window))
+        case "zstd" as known:
+            return _inflate(data, limit_bytes, known, _zstd_stream)
         case other:
-            raise Unsupported(f"Content-Encoding: {other[:40]!r} is not read, send gzip or deflate")
+            raise Unsupported(
+                f"Content-Encoding: {other[:40]!r} is not read, send gzip, deflate or zstd"
+            )
 
 
-def _inflate(data: bytes, limit_bytes: int, encoding: str) -> bytes:
+class _Stream(Protocol):
+    """What zlib and zstd have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _inflate(
+    data: bytes, limit_bytes: int, encoding: str, open_stream: Callable[[], _Stream]
+) -> bytes:
     out: list[bytes] = []
     size_bytes = 0
-    window = _AUTOMATIC
-    # A zlib stream begins with a checked header; some senders of "deflate" leave it out.
-    if encoding == "deflate" and not _has_zlib_header(data):
-        window = _RAW
     rest = data
     while rest:
         if len(out) == _MEMBERS_MAX:
             raise InputError(f"the {encoding} body has more than {_MEMBERS_MAX} members")
-        stream = zlib.decompressobj(window)
+        stream = open_stream()
         try:
             piece = stream.decompress(rest, limit_bytes + 1 - size_bytes)
-        except zlib.error as error:
+        except (zlib.error, zstd.ZstdError) as error:
             raise InputError(f"the body is not {encoding}: {error}") from None
         size_bytes += len(piece)
         out.append(piece)
@@ -74,6 +99,11 @@ def _inflate(data: bytes, limit_bytes: int, encoding: str) -> bytes:
     if not out:
         raise InputError(f"the {encoding} body is empty")
     return b"".join(out) if len(out) > 1 else out[0]
+
+
+def _zstd_stream() -> _Stream:
+    # RFC 9659: a window of at most 8 MiB, else a few bytes could ask for 2 GiB of memory.
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
 
 
 def _has_zlib_header(data: bytes) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 from collector import cloudevents
 from collector.encodings import BOM
 from collector.json_text import decode, decode_any, is_deeper
+from collector.limits import Accept, as_it_is
 from collector.refusals import TooLarge, Unsupported
 from stallwatch.errors import InputError
 from stallwatch.model.events import StepEvent, event_from_dict
@@ -63,10 +64,12 @@ def parse_events(
     received_at: datetime,
     namespace: str = "default",
     headers: Mapping[str, str] | None = None,
+    accept: Accept = as_it_is,
 ) -> Parsed:
     """Read a body. Of a key that is there twice the last value counts.
 
-    `media` is the bare content type, `headers` (lower case) are for CloudEvents in binary mode.
+    `media` is the bare content type, `headers` (lower case) are for CloudEvents in binary mode,
+    `accept` has the last word on each event (see `Limits.of`).
 
     Raises InputError if the body as a whole cannot be read, TooLarge, Unsupported.
     """
@@ -89,6 +92,8 @@ def parse_events(
     for index, document in documents:
         try:
             event = read_event(document(), received_at, namespace, must_be_cloud=media in _CLOUD)
+            if event is not None:
+                event = accept(event)
         except InputError as error:
             parsed.reject(index, str(error))
         else:

@@ -1,123 +1,161 @@
-"""OTLP/HTTP and `/v1/events`: the only asynchronous code, which waits for the batcher's futures."""
+"""OTLP/HTTP and `/v1/events`: the only asynchronous code beside gRPC's, which waits for the batcher's futures."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
 from collector import answers, otlp, senders
+from collector.admission import Admission
+from collector.asgi import App, Disconnected, Receive, Reply, Request, Scope, Send
 from collector.batcher import Batcher
 from collector.budget import Lease
+from collector.commits import Commits
 from collector.encodings import inflate, media_type
-from collector.events import Answer, Parsed, parse_events
+from collector.events import Answer, parse_events
+from collector.exports import INLINE_SLOW_BYTES, Origin, inline_bytes, note_unreadable, submit
+from collector.limits import Limits
 from collector.refusals import (
-    INVALID_ARGUMENT,
+    INTERNAL,
     NOT_FOUND,
     UNIMPLEMENTED,
     Forbidden,
+    Refusal,
     TooLarge,
     refusal_of,
 )
 from stallwatch.clock import Clock
 from stallwatch.config.settings import CollectorConfig
 from stallwatch.errors import InputError, Permanent, StallwatchError
-from stallwatch.store import Body, EventRow
+from stallwatch.store import EventRow
 
 HISTORICAL: Final = "stallwatch-historical"
 """Request header: `true` marks the body as history, which never pages. Taken from this machine only."""
-_NAMESPACE: Final = "default"
-_INLINE_BYTES: Final = 32 * 1024
-"""Bodies up to this size are checked in the event loop; larger ones would hold up the others."""
+_HISTORICAL: Final = HISTORICAL.encode()
+_SENDER: Final = senders.HEADER.encode()
 _CHECKERS: Final = 2
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
-def build_app(batcher: Batcher, clock: Clock, config: CollectorConfig) -> Starlette:
-    """The application for the OTLP/HTTP port."""
-    edge = _Edge(batcher, clock, config)
-
-    def signal_route(signal: otlp.Signal) -> Route:
-        async def endpoint(request: Request) -> Response:
-            return await edge.export(request, signal)
-
-        return Route(f"/v1/{signal.name}", endpoint, methods=["POST"])
-
-    app = Starlette(
-        routes=[
-            *(signal_route(signal) for signal in otlp.SIGNALS),
-            Route("/v1/events", edge.events, methods=["POST"]),
-            Route("/healthz", edge.healthz, methods=["GET"]),
-        ],
-        exception_handlers={HTTPException: _no_such},
-    )
-    # A sender's POST is not worth redirecting for a slash: it gets a 404 that says what is there.
-    app.router.redirect_slashes = False
-    return app
+def build_app(
+    batcher: Batcher, clock: Clock, config: CollectorConfig, admission: Admission, limits: Limits
+) -> App:
+    """The ASGI application for the OTLP/HTTP port."""
+    return _Edge(batcher, clock, config, admission, limits)
 
 
 class _Edge:
-    def __init__(self, batcher: Batcher, clock: Clock, config: CollectorConfig) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        clock: Clock,
+        config: CollectorConfig,
+        admission: Admission,
+        limits: Limits,
+    ) -> None:
         self._batcher = batcher
+        self._admission = admission
+        self._limits = limits
         self._clock = clock
         self._config = config
+        self._commits: Commits | None = None
         self._checkers = ThreadPoolExecutor(_CHECKERS, thread_name_prefix="checker")
+        self._signals = {f"/v1/{signal.name}": signal for signal in otlp.SIGNALS}
+        self._others: dict[str, tuple[str, Callable[[Request], Awaitable[Reply]]]] = {
+            "/v1/events": ("POST", self._events),
+            "/healthz": ("GET", self._healthz),
+            "/openapi.json": ("GET", self._openapi),
+        }
 
-    async def export(self, request: Request, signal: otlp.Signal) -> Response:
-        """One Export call of OTLP/HTTP."""
-        protobuf = answers.speaks_protobuf(request.headers.get("content-type"))
-        sender = _sender(request)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # There are no WebSockets here, and nothing to start or stop.
+            return
+        request = Request(scope, receive)
         try:
-            is_json = answers.is_json(request.headers.get("content-type"))
-            historical = _is_historical(request)
+            answer = await self._answer(request)
+        except Disconnected:
+            return
+        except StallwatchError as error:
+            # Not admitted: nothing was read, and nothing is known of what it would have been.
+            answer = answers.refused(refusal_of(error), _speaks_protobuf(request))
+        except Exception:
+            log.exception("a request failed by a defect", extra={"path": request.path[:100]})
+            refusal = Refusal(500, INTERNAL, "the collector has a defect: see its log")
+            answer = answers.refused(refusal, _speaks_protobuf(request))
+        await answer.send(send)
+
+    async def _answer(self, request: Request) -> Reply:
+        path = request.path
+        signal = self._signals.get(path)
+        if signal is not None and request.method == "POST":
+            return await self._export(request, signal)
+        method, handler = ("POST", None) if signal else self._others.get(path, ("", None))
+        if handler is not None and request.method == method:
+            return await handler(request)
+        return _no_such(request, method)
+
+    async def _export(self, request: Request, signal: otlp.Signal) -> Reply:
+        """One Export call of OTLP/HTTP."""
+        origin = self._origin(request)
+        try:
+            content_type = request.header(b"content-type")
+            is_json = answers.is_json(content_type)
+            _check_history(request, origin)
             with self._batcher.budget.lease() as lease:
                 raw = await self._read(request, lease)
                 checked = await self._checked(
-                    raw, request, lease, lambda body: signal.check(body, is_json)
+                    raw,
+                    request,
+                    lease,
+                    lambda body: origin.read(signal, body, is_json),
+                    inline_bytes(signal, is_json),
                 )
-            if signal.stored:
-                body = Body(checked.request, self._clock.now(), sender, _NAMESPACE, historical)
-                await asyncio.wrap_future(self._batcher.submit_otlp(body, checked.count))
-        except ClientDisconnect:
-            return Response(status_code=400)
+                size_bytes = lease.size_bytes
+            origin.admitted.charge(checked.count, size_bytes)
+            committed = submit(self._batcher, checked, origin, size_bytes)
+            if committed is not None:
+                await self._committed(committed)
         except StallwatchError as error:
-            if isinstance(error, InputError) and signal.stored:
-                self._batcher.note_rejected("span", sender, _NAMESPACE, 1)
-            return answers.refused(refusal_of(error), protobuf)
-        return answers.message(signal.response(checked.count), protobuf)
+            if isinstance(error, InputError):
+                note_unreadable(self._batcher, signal, origin)
+            return answers.refused(refusal_of(error), _speaks_protobuf(request))
+        return answers.exported(signal, checked, protobuf=not is_json)
 
-    async def events(self, request: Request) -> Response:
+    async def _events(self, request: Request) -> Reply:
         """Step events and CloudEvents."""
-        sender = _sender(request)
+        origin = self._origin(request)
         try:
-            media = media_type(request.headers.get("content-type"))
-            historical = _is_historical(request)
-            received_at = self._clock.now()
-            headers = dict(request.headers)
+            media = media_type(request.header(b"content-type"))
+            _check_history(request, origin)
+            headers = request.headers()
             with self._batcher.budget.lease() as lease:
                 raw = await self._read(request, lease)
                 parsed = await self._checked(
                     raw,
                     request,
                     lease,
-                    lambda body: parse_events(body, media, received_at, _NAMESPACE, headers),
+                    lambda body: parse_events(
+                        body, media, origin.received_at, origin.namespace, headers, origin.accept()
+                    ),
+                    INLINE_SLOW_BYTES,
                 )
                 size_bytes = lease.size_bytes
+            origin.admitted.charge(parsed.accepted, size_bytes)
             if parsed.rejected:
-                self._batcher.note_rejected("event", sender, _NAMESPACE, parsed.rejected)
-            rows = _rows(parsed, received_at, sender, historical)
-            await asyncio.wrap_future(self._batcher.submit_events(rows, size_bytes))
-        except ClientDisconnect:
-            return Response(status_code=400)
+                self._batcher.note_rejected(
+                    "event", origin.sender, origin.namespace, parsed.rejected
+                )
+            rows = [
+                EventRow(event, origin.received_at, origin.sender, historical=origin.historical)
+                for event in parsed.events
+            ]
+            await self._committed(self._batcher.submit_events(rows, size_bytes))
         except InputError as error:
-            self._batcher.note_rejected("event", sender, _NAMESPACE, 1)
+            self._batcher.note_rejected("event", origin.sender, origin.namespace, 1)
             refusal = refusal_of(error)
             if refusal.http_status != 400:
                 return answers.refused(refusal, protobuf=False)
@@ -129,78 +167,78 @@ class _Edge:
         answer = Answer(parsed.accepted, parsed.rejected, parsed.errors)
         return answers.events(answer, 400 if parsed.rejected and not parsed.accepted else 200)
 
-    async def healthz(self, _request: Request) -> Response:
-        """200 while requests are taken and committed."""
-        if self._batcher.healthy:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "closing"}, 503)
+    async def _healthz(self, _request: Request) -> Reply:
+        return answers.health(self._batcher.healthy)
+
+    async def _openapi(self, _request: Request) -> Reply:
+        return answers.described()
+
+    def _origin(self, request: Request) -> Origin:
+        """Who sends, and what for. Raises Unauthorized, and Busy when the sender's rate is used up."""
+        sender = self._admission.admit(
+            request.header(b"authorization"),
+            request.header(_SENDER),
+            senders.plain_address(request.host),
+            request.header(b"user-agent"),
+            request.certificate,
+        )
+        historical = (request.header(_HISTORICAL) or "").lower() == "true"
+        return Origin(sender, self._limits, self._clock.now(), historical)
 
     async def _read(self, request: Request, lease: Lease) -> bytes:
-        """The body as sent, chunked or not; raises TooLarge before it is all there, Busy if there is no room."""
-        limit_bytes = self._config.max_body_bytes
-        declared = request.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit_bytes:
-            raise TooLarge(f"the body has {declared[:20]} bytes and may have {limit_bytes}")
-        chunks: list[bytes] = []
-        async for chunk in request.stream():
-            if chunk:
-                lease.grow(len(chunk))
-                chunks.append(chunk)
-            if lease.size_bytes > limit_bytes:
-                raise TooLarge(f"the body has more than {limit_bytes} bytes")
-        return b"".join(chunks)
+        return await request.body(lease, self._config.max_body_bytes, self._config.request_timeout)
+
+    def _committed(self, committed: Future[None]) -> Awaitable[None]:
+        if self._commits is None or self._commits.loop is not asyncio.get_running_loop():
+            self._commits = Commits()
+        return self._commits.wait(committed)
 
     async def _checked(
-        self, raw: bytes, request: Request, lease: Lease, check: Callable[[bytes], T]
+        self,
+        raw: bytes,
+        request: Request,
+        lease: Lease,
+        check: Callable[[bytes], T],
+        inline_bytes: int,
     ) -> T:
         """Inflate and check a body, off the event loop if that may take long."""
-        encoding = request.headers.get("content-encoding")
+        encoding = request.header(b"content-encoding")
+        limit_bytes = self._config.max_inflated_bytes
+        if encoding is None and len(raw) <= min(inline_bytes, limit_bytes):
+            return check(raw)
 
-        def work() -> T:
-            body = inflate(raw, encoding, self._config.max_inflated_bytes)
-            lease.grow(max(0, len(body) - len(raw)))
+        def work(limit_bytes: int) -> T:
+            body = inflate(raw, encoding, limit_bytes)
+            if len(body) > len(raw):
+                lease.grow(len(body) - len(raw))
             return check(body)
 
-        if len(raw) <= _INLINE_BYTES:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._checkers, work)
+        if len(raw) <= inline_bytes < limit_bytes:
+            try:
+                return work(inline_bytes)
+            except TooLarge:
+                # A small body that inflates to a large one.
+                pass
+        return await asyncio.get_running_loop().run_in_executor(self._checkers, work, limit_bytes)
 
 
-def _rows(parsed: Parsed, received_at: datetime, sender: str, historical: bool) -> list[EventRow]:
-    return [EventRow(event, received_at, sender, historical=historical) for event in parsed.events]
+def _speaks_protobuf(request: Request) -> bool:
+    return answers.speaks_protobuf(request.header(b"content-type"))
 
 
-def _sender(request: Request) -> str:
-    address = senders.plain_address(request.client.host if request.client else None)
-    return senders.sender_name(
-        request.headers.get(senders.HEADER), address, request.headers.get("user-agent")
-    )
-
-
-def _is_historical(request: Request) -> bool:
-    if request.headers.get(HISTORICAL, "").lower() != "true":
-        return False
-    address = senders.plain_address(request.client.host if request.client else None)
-    if not senders.is_loopback(address):
+def _check_history(request: Request, origin: Origin) -> None:
+    if origin.historical and not senders.is_loopback(senders.plain_address(request.host)):
         raise Forbidden(f"{HISTORICAL}: is taken from the collector's own machine only")
-    return True
 
 
-async def _no_such(request: Request, error: Exception) -> Response:
-    """404 and 405, in words and in the request's encoding."""
-    assert isinstance(error, HTTPException)
-    protobuf = answers.speaks_protobuf(request.headers.get("content-type"))
-    path = request.url.path
-    if error.status_code == 405:
-        text = f"{request.method} is not allowed on {path}"
-        response = answers.plain(405, UNIMPLEMENTED, text, protobuf)
-    elif error.status_code == 404 and path.startswith("/v1/engines/"):
+def _no_such(request: Request, allowed: str) -> Reply:
+    """404 and 405, in words and in the request's encoding. `allowed`: the path's method, if there is such a path."""
+    path, protobuf = request.path[:200], _speaks_protobuf(request)
+    if allowed:
+        refusal = Refusal(405, UNIMPLEMENTED, f"{request.method} is not allowed on {path}")
+        return answers.refused(refusal, protobuf, allow=allowed)
+    if path.startswith("/v1/engines/"):
         text = f"{path}: no engine takes its documents here; send step events to /v1/events"
-        response = answers.plain(404, NOT_FOUND, text, protobuf)
-    elif error.status_code == 404:
-        text = f"{path} is not here; there are /v1/traces, /v1/logs, /v1/metrics and /v1/events"
-        response = answers.plain(404, NOT_FOUND, text, protobuf)
     else:
-        response = answers.plain(error.status_code, INVALID_ARGUMENT, str(error.detail), protobuf)
-    response.headers.update(error.headers or {})
-    return response
+        text = f"{path} is not here; there are /v1/traces, /v1/logs, /v1/metrics and /v1/events"
+    return answers.refused(Refusal(404, NOT_FOUND, text), protobuf)

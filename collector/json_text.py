@@ -1,16 +1,27 @@
 """JSON from strangers: every way in which it can be wrong becomes an InputError."""
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from collector.refusals import TooLarge
 from stallwatch.errors import InputError
 
+OBJECTS_MAX: Final = 1_000_000
+"""Objects and arrays in one text: an empty one takes two bytes and becomes 60 to 500 in memory."""
 T = TypeVar("T")
 
 
 def decode(data: bytes | memoryview, type_: type[T]) -> T:
-    """Decode and check the shape. NaN, Infinity, lone surrogates and trailing text are not JSON and are refused."""
+    """Decode and check the shape. NaN, Infinity, lone surrogates and trailing text are not JSON and are refused.
+
+    Raises InputError, and TooLarge if it would take far more memory than it has bytes.
+    """
+    # Brackets inside of texts count too: nobody sends a million of them. A part of a text was counted with it.
+    if isinstance(data, bytes) and len(data) > OBJECTS_MAX:
+        objects = data.count(b"{") + data.count(b"[")
+        if objects > OBJECTS_MAX:
+            raise TooLarge(f"more than {OBJECTS_MAX} objects and arrays: split the body")
     try:
         return msgspec.json.decode(data, type=type_)
     except UnicodeDecodeError as error:

@@ -19,6 +19,18 @@ class Meters:
             ("item",),
             registry=registry,
         )
+        self.unauthorized = Counter(
+            "collector_unauthorized",
+            "Requests without a token (missing) or with one that is not known (unknown).",
+            ("reason",),
+            registry=registry,
+        )
+        self.limited = Counter(
+            "collector_limited",
+            "What went beyond a configured limit: rate (requests sent back), attributes, attribute_bytes (cut), names.",
+            ("limit",),
+            registry=registry,
+        )
         self.batches = Counter(
             "collector_batches",
             "Batches by outcome: committed, refused (then halved), unavailable.",
@@ -41,4 +53,44 @@ class Meters:
             "How long a commit took, retries included.",
             registry=registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+        )
+        self.repeated = Counter(
+            "collector_repeated",
+            "Spans and events of bodies that were sent again and not stored again.",
+            ("item",),
+            registry=registry,
+        )
+        self.spooled = Counter(
+            "collector_spooled",
+            "Spans and events that were written to the spool.",
+            ("item",),
+            registry=registry,
+        )
+        self.drained = Counter(
+            "collector_drained",
+            "Spans and events that came from the spool into the store.",
+            ("item",),
+            registry=registry,
+        )
+        self.set_aside = Counter(
+            "collector_set_aside",
+            "Spans and events of the spool that will never be stored: damaged on disk, or refused by the store.",
+            ("reason",),
+            registry=registry,
+        )
+        self.spool_refused = Counter(
+            "collector_spool_refused",
+            "Requests that were sent back because the spool was full.",
+            registry=registry,
+        )
+        self.spool_bytes = Gauge(
+            "collector_spool_bytes", "Bytes that wait in the spool.", registry=registry
+        )
+        self.spool_records = Gauge(
+            "collector_spool_records", "Requests that wait in the spool.", registry=registry
+        )
+        self.spool_age_seconds = Gauge(
+            "collector_spool_age_seconds",
+            "How long ago the oldest request in the spool was received; 0 if there is none.",
+            registry=registry,
         )

@@ -3,20 +3,19 @@
 Wire facts: the OTLP specification 1.x (protobuf and JSON over HTTP, partial success, google.rpc.Status errors).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsPartialSuccess,
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
 )
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsPartialSuccess,
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
@@ -25,36 +24,55 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collector import otlp_json
+from collector import bounds, otlp_json
 from collector.encodings import BOM
-from collector.refusals import Refusal
+from collector.limits import Accept, as_it_is
+from collector.logs import read_records
+from collector.refusals import INVALID_ARGUMENT, Refusal
 from stallwatch.errors import InputError
+from stallwatch.model.events import StepEvent
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A well-formed request in protobuf (empty for what is not stored) and how many items are in it."""
+    """What a well-formed request holds."""
 
     request: bytes
+    """Its spans in protobuf; empty for the other signals."""
     count: int
+    """Of items in all, stored or not."""
+    events: Sequence[StepEvent] = ()
+    """The step events among its log records."""
+    refused: int = 0
+    """How many step events are refused."""
+    rejected: int = 0
+    """How many items are not stored, for partial_success."""
+    told: str = ""
+    """Why they are not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Protocol):
     """One of the services of OTLP: how a body is checked and how the answer looks."""
 
     name: str
     service: str
-    stored: bool
-    check_protobuf: Callable[[bytes], Checked]
-    check_json: Callable[[bytes], Checked]
-    response: Callable[[int], Message]
+    item: str
+    """What the batcher's meters call its items; empty if none are stored."""
 
-    def check(self, body: bytes, is_json: bool) -> Checked:
-        """Raises InputError with the reason."""
-        if is_json:
-            return self.check_json(body.removeprefix(BOM))
-        return self.check_protobuf(body)
+    def read(
+        self,
+        body: bytes,
+        is_json: bool,
+        received_at: datetime,
+        namespace: str,
+        accept: Accept = as_it_is,
+    ) -> Checked:
+        """Check a body; `accept` has the last word on each step event. Raises InputError with the reason."""
+
+    def response(self, rejected: int, told: str) -> Message:
+        """The answer; partial_success is set only if something is rejected."""
 
 
 def encode(message: Message, is_json: bool) -> bytes:
@@ -65,108 +83,145 @@ def encode(message: Message, is_json: bool) -> bytes:
 
 
 def status(refusal: Refusal) -> Message:
-    """The body of an error: google.rpc.Status."""
-    answer: Message = status_pb2.Status(code=refusal.code, message=refusal.message)
-    return answer
+    """google.rpc.Status: the body of an error over HTTP, `grpc-status-details-bin` over gRPC.
 
-
-def retry_info(refusal: Refusal) -> bytes:
-    """The trailer `google.rpc.retryinfo-bin`, the only thing from which gRPC senders learn how long to wait."""
-    info = error_details_pb2.RetryInfo()
-    info.retry_delay.FromMilliseconds(round((refusal.retry_after_s or 0) * 1000))
-    encoded: bytes = info.SerializeToString()
+    Its details are what the OTLP specification asks for: BadRequest for bad data, RetryInfo where waiting helps.
+    """
+    answer = status_pb2.Status(code=refusal.code, message=refusal.message)
+    if refusal.code == INVALID_ARGUMENT:
+        bad = error_details_pb2.BadRequest()
+        bad.field_violations.add(description=refusal.message)
+        answer.details.add().Pack(bad)
+    if refusal.retry_after_s is not None:
+        answer.details.add().Pack(retry_info(refusal))
+    encoded: Message = answer
     return encoded
 
 
-def _trace_protobuf(body: bytes) -> Checked:
-    try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise InputError(f"not an ExportTraceServiceRequest: {error}") from None
-    return Checked(body, sum(len(s.spans) for r in request.resource_spans for s in r.scope_spans))
+def retry_info(refusal: Refusal) -> Message:
+    """How long to wait. Over gRPC nothing else tells it."""
+    info = error_details_pb2.RetryInfo()
+    info.retry_delay.FromMilliseconds(round((refusal.retry_after_s or 0) * 1000))
+    answer: Message = info
+    return answer
 
 
-def _trace_json(body: bytes) -> Checked:
-    request = otlp_json.trace_request(body)
-    count = sum(len(s.spans) for r in request.resource_spans for s in r.scope_spans)
-    return Checked(request.SerializeToString(), count)
+class _Traces:
+    name = "traces"
+    service = "opentelemetry.proto.collector.trace.v1.TraceService"
+    item = "span"
+
+    def check(self, body: bytes, is_json: bool) -> Checked:
+        """Raises InputError with the reason."""
+        with bounds.turn(len(body)):
+            return self.check_json(body) if is_json else self.check_protobuf(body)
+
+    def read(
+        self,
+        body: bytes,
+        is_json: bool,
+        _received_at: datetime,
+        _namespace: str,
+        _accept: Accept = as_it_is,
+    ) -> Checked:
+        return self.check(body, is_json)
+
+    def check_protobuf(self, body: bytes) -> Checked:
+        request = _parsed(ExportTraceServiceRequest, body)
+        return Checked(body, bounds.check_spans(request, body))
+
+    def check_json(self, body: bytes) -> Checked:
+        written = otlp_json.trace_bytes(body.removeprefix(BOM))
+        return Checked(written, bounds.check_spans(otlp_json.parsed_traces(written), written))
+
+    def response(self, rejected: int, told: str) -> Message:
+        answer = ExportTraceServiceResponse()
+        if rejected:
+            answer.partial_success.rejected_spans = rejected
+            answer.partial_success.error_message = told
+        return answer
 
 
-def _trace_response(_count: int) -> Message:
-    return ExportTraceServiceResponse()
+class _Logs:
+    name = "logs"
+    service = "opentelemetry.proto.collector.logs.v1.LogsService"
+    item = "event"
 
-
-def _logs_protobuf(body: bytes) -> Checked:
-    try:
-        request = ExportLogsServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise InputError(f"not an ExportLogsServiceRequest: {error}") from None
-    return Checked(
-        b"", sum(len(s.log_records) for r in request.resource_logs for s in r.scope_logs)
-    )
-
-
-def _logs_json(body: bytes) -> Checked:
-    return Checked(b"", otlp_json.log_records(body))
-
-
-def _logs_response(count: int) -> Message:
-    if count == 0:
-        return ExportLogsServiceResponse()
-    return ExportLogsServiceResponse(
-        partial_success=ExportLogsPartialSuccess(
-            rejected_log_records=count, error_message="log records are not stored"
+    def read(
+        self,
+        body: bytes,
+        is_json: bool,
+        received_at: datetime,
+        namespace: str,
+        accept: Accept = as_it_is,
+    ) -> Checked:
+        with bounds.turn(len(body)):
+            request = (
+                otlp_json.logs_request(body.removeprefix(BOM))
+                if is_json
+                else _parsed(ExportLogsServiceRequest, body)
+            )
+            records = read_records(request, received_at, namespace, accept)
+        return Checked(
+            b"",
+            records.count,
+            records.steps.events,
+            records.steps.rejected,
+            records.rejected,
+            records.told(),
         )
-    )
+
+    def response(self, rejected: int, told: str) -> Message:
+        answer = ExportLogsServiceResponse()
+        if rejected:
+            answer.partial_success.rejected_log_records = rejected
+            answer.partial_success.error_message = told
+        return answer
 
 
-def _metrics_protobuf(body: bytes) -> Checked:
+class _Metrics:
+    name = "metrics"
+    service = "opentelemetry.proto.collector.metrics.v1.MetricsService"
+    item = ""
+
+    def read(
+        self,
+        body: bytes,
+        is_json: bool,
+        _received_at: datetime,
+        _namespace: str,
+        _accept: Accept = as_it_is,
+    ) -> Checked:
+        if is_json:
+            count = otlp_json.data_points(body.removeprefix(BOM))
+        else:
+            count = _data_points(_parsed(ExportMetricsServiceRequest, body))
+        told = "metrics are not stored: send them to a metrics backend"
+        return Checked(b"", count, rejected=count, told=told)
+
+    def response(self, rejected: int, told: str) -> Message:
+        answer = ExportMetricsServiceResponse()
+        if rejected:
+            answer.partial_success.rejected_data_points = rejected
+            answer.partial_success.error_message = told
+        return answer
+
+
+def _parsed(kind: type[M], body: bytes) -> M:
+    bounds.check_protobuf(body)
     try:
-        request = ExportMetricsServiceRequest.FromString(body)
+        return kind.FromString(body)
     except DecodeError as error:
-        raise InputError(f"not an ExportMetricsServiceRequest: {error}") from None
+        raise InputError(f"not an {kind.DESCRIPTOR.name}: {error}") from None
+
+
+def _data_points(request: ExportMetricsServiceRequest) -> int:
     metrics = (m for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics)
     kinds = ((metric, metric.WhichOneof("data")) for metric in metrics)
-    return Checked(b"", sum(len(getattr(m, kind).data_points) for m, kind in kinds if kind))
+    return sum(len(getattr(m, kind).data_points) for m, kind in kinds if kind)
 
 
-def _metrics_json(body: bytes) -> Checked:
-    return Checked(b"", otlp_json.data_points(body))
-
-
-def _metrics_response(count: int) -> Message:
-    if count == 0:
-        return ExportMetricsServiceResponse()
-    return ExportMetricsServiceResponse(
-        partial_success=ExportMetricsPartialSuccess(
-            rejected_data_points=count,
-            error_message="metrics are not stored: send them to a metrics backend",
-        )
-    )
-
-
-TRACES: Final = Signal(
-    "traces",
-    "opentelemetry.proto.collector.trace.v1.TraceService",
-    True,
-    _trace_protobuf,
-    _trace_json,
-    _trace_response,
-)
-LOGS: Final = Signal(
-    "logs",
-    "opentelemetry.proto.collector.logs.v1.LogsService",
-    False,
-    _logs_protobuf,
-    _logs_json,
-    _logs_response,
-)
-METRICS: Final = Signal(
-    "metrics",
-    "opentelemetry.proto.collector.metrics.v1.MetricsService",
-    False,
-    _metrics_protobuf,
-    _metrics_json,
-    _metrics_response,
-)
-SIGNALS: Final = (TRACES, LOGS, METRICS)
+TRACES: Final = _Traces()
+LOGS: Final = _Logs()
+METRICS: Final = _Metrics()
+SIGNALS: Final[tuple[Signal, ...]] = (TRACES, LOGS, METRICS)

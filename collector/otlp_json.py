@@ -2,209 +2,184 @@
 
 Trace and span ids are hex (protobuf's own JSON parser would take them for base64), 64-bit numbers are texts or
 numbers, enum values are numbers (names are taken too), bytes are base64, unknown fields are left out.
+
+What is written is what protobuf's own writer would write: opentelemetry/proto/trace/v1/trace.proto and its neighbours
+have the numbers of the fields.
 """
 
-import base64
-import binascii
-from collections.abc import Sequence
 from typing import Final
 
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1 import common_pb2
-from opentelemetry.proto.resource.v1 import resource_pb2
-from opentelemetry.proto.trace.v1 import trace_pb2
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from collector import otlp_shapes as shapes
+from collector import wire
 from collector.json_text import decode
+from collector.otlp_values import any_value, attributes, enum_number, hex_bytes, nanoseconds, uint32
 from stallwatch.errors import InputError
 
-_DEPTH_MAX: Final = 32
-"""Of an attribute's value; protobuf parsers stop at 100 levels of messages, and a level here is two of them."""
-_UINT64_MAX: Final = 2**64 - 1
-_INT64: Final = (-(2**63), 2**63 - 1)
-_UINT32: Final = (0, 2**32 - 1)
-_DIGITS_MAX: Final = 20
+_KINDS: Final = dict(Span.SpanKind.items())
+_CODES: Final = dict(Status.StatusCode.items())
+_SEVERITIES: Final = dict(SeverityNumber.items())
+
+
+def trace_bytes(body: bytes) -> bytes:
+    """The ExportTraceServiceRequest that `body` says, in protobuf. Raises InputError with the place and the reason."""
+    request = decode(body, shapes.TraceRequest)
+    return wire.messages(1, map(_resource_spans, request.resource_spans or ()))
 
 
 def trace_request(body: bytes) -> ExportTraceServiceRequest:
     """Raises InputError with the place and the reason."""
-    request = decode(body, shapes.TraceRequest)
-    return ExportTraceServiceRequest(
-        resource_spans=[_resource_spans(r) for r in request.resource_spans or ()]
-    )
+    return parsed_traces(trace_bytes(body))
 
 
-def _resource_spans(group: shapes.ResourceSpans) -> trace_pb2.ResourceSpans:
-    resource = group.resource
-    return trace_pb2.ResourceSpans(
-        resource=None
-        if resource is None
-        else resource_pb2.Resource(
-            attributes=_attributes(resource.attributes),
-            dropped_attributes_count=_uint32(resource.dropped_attributes_count),
-        ),
-        scope_spans=[_scope_spans(s) for s in group.scope_spans or ()],
-        schema_url=group.schema_url or "",
-    )
-
-
-def _scope_spans(group: shapes.ScopeSpans) -> trace_pb2.ScopeSpans:
-    scope = group.scope
-    return trace_pb2.ScopeSpans(
-        scope=None
-        if scope is None
-        else common_pb2.InstrumentationScope(
-            name=scope.name or "",
-            version=scope.version or "",
-            attributes=_attributes(scope.attributes),
-            dropped_attributes_count=_uint32(scope.dropped_attributes_count),
-        ),
-        spans=[_span(s) for s in group.spans or ()],
-        schema_url=group.schema_url or "",
-    )
-
-
-def _span(span: shapes.Span) -> trace_pb2.Span:
-    return trace_pb2.Span(
-        trace_id=_hex("traceId", span.trace_id),
-        span_id=_hex("spanId", span.span_id),
-        trace_state=span.trace_state or "",
-        parent_span_id=_hex("parentSpanId", span.parent_span_id),
-        flags=_uint32(span.flags),
-        name=span.name or "",
-        kind=_enum("kind", span.kind, trace_pb2.Span.SpanKind.items()),  # type: ignore[arg-type]
-        start_time_unix_nano=_nanoseconds("startTimeUnixNano", span.start_time_unix_nano),
-        end_time_unix_nano=_nanoseconds("endTimeUnixNano", span.end_time_unix_nano),
-        attributes=_attributes(span.attributes),
-        dropped_attributes_count=_uint32(span.dropped_attributes_count),
-        events=[_event(e) for e in span.events or ()],
-        dropped_events_count=_uint32(span.dropped_events_count),
-        links=[_link(item) for item in span.links or ()],
-        dropped_links_count=_uint32(span.dropped_links_count),
-        status=None if span.status is None else _status(span.status),
-    )
-
-
-def _event(event: shapes.Event) -> trace_pb2.Span.Event:
-    return trace_pb2.Span.Event(
-        time_unix_nano=_nanoseconds("timeUnixNano", event.time_unix_nano),
-        name=event.name or "",
-        attributes=_attributes(event.attributes),
-        dropped_attributes_count=_uint32(event.dropped_attributes_count),
-    )
-
-
-def _link(link: shapes.Link) -> trace_pb2.Span.Link:
-    return trace_pb2.Span.Link(
-        trace_id=_hex("traceId", link.trace_id),
-        span_id=_hex("spanId", link.span_id),
-        trace_state=link.trace_state or "",
-        attributes=_attributes(link.attributes),
-        dropped_attributes_count=_uint32(link.dropped_attributes_count),
-        flags=_uint32(link.flags),
-    )
-
-
-def _status(status: shapes.Status) -> trace_pb2.Status:
-    code = _enum("status.code", status.code, trace_pb2.Status.StatusCode.items())
-    return trace_pb2.Status(message=status.message or "", code=code)  # type: ignore[arg-type]
-
-
-def _attributes(pairs: list[shapes.KeyValue] | None, depth: int = 0) -> list[common_pb2.KeyValue]:
-    return [
-        common_pb2.KeyValue(
-            key=pair.key or "", value=None if pair.value is None else _value(pair.value, depth)
-        )
-        for pair in pairs or ()
-    ]
-
-
-def _value(value: shapes.Value, depth: int) -> common_pb2.AnyValue:
-    if depth > _DEPTH_MAX:
-        raise InputError(f"an attribute is nested more than {_DEPTH_MAX} levels deep")
-    if value.string_value is not None:
-        return common_pb2.AnyValue(string_value=value.string_value)
-    if value.bool_value is not None:
-        return common_pb2.AnyValue(bool_value=value.bool_value)
-    if value.int_value is not None:
-        return common_pb2.AnyValue(int_value=_integer("intValue", value.int_value, *_INT64))
-    if value.double_value is not None:
-        return common_pb2.AnyValue(double_value=_double(value.double_value))
-    if value.array_value is not None:
-        items = [_value(item, depth + 1) for item in value.array_value.values or ()]
-        return common_pb2.AnyValue(array_value=common_pb2.ArrayValue(values=items))
-    if value.kvlist_value is not None:
-        pairs = _attributes(value.kvlist_value.values, depth + 1)
-        return common_pb2.AnyValue(kvlist_value=common_pb2.KeyValueList(values=pairs))
-    if value.bytes_value is not None:
-        return common_pb2.AnyValue(bytes_value=_base64(value.bytes_value))
-    return common_pb2.AnyValue()
-
-
-def _hex(field: str, text: str | None) -> bytes:
+def parsed_traces(written: bytes) -> ExportTraceServiceRequest:
+    """What `trace_bytes` wrote. Raises InputError if it is nested more deeply than protobuf's parsers go."""
     try:
-        return binascii.unhexlify(text or "")
-    except ValueError:
-        raise InputError(f"{field}: {(text or '')[:40]!r} is not hex") from None
+        return ExportTraceServiceRequest.FromString(written)
+    except DecodeError as error:
+        raise InputError(f"not an ExportTraceServiceRequest: {error}") from None
 
 
-def _base64(text: str) -> bytes:
-    """Standard or URL alphabet, padded or not, as protobuf's JSON mapping allows."""
-    plain = text.replace("-", "+").replace("_", "/").rstrip("=")
+def logs_request(body: bytes) -> ExportLogsServiceRequest:
+    """Raises InputError with the place and the reason."""
+    request = decode(body, shapes.LogsRequest)
+    written = wire.messages(1, map(_resource_logs, request.resource_logs or ()))
     try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except ValueError:
-        raise InputError(f"bytesValue: {text[:40]!r} is not base64") from None
+        return ExportLogsServiceRequest.FromString(written)
+    except DecodeError as error:
+        raise InputError(f"not an ExportLogsServiceRequest: {error}") from None
 
 
-def _nanoseconds(field: str, number: shapes.Number) -> int:
-    return _integer(field, number, 0, _UINT64_MAX)
+def _resource_spans(group: shapes.ResourceSpans) -> bytes:
+    return (
+        _resource(group.resource)
+        + wire.messages(2, map(_scope_spans, group.scope_spans or ()))
+        + wire.text(3, group.schema_url)
+    )
 
 
-def _uint32(number: shapes.Number) -> int:
-    return _integer("a count", number, *_UINT32)
+def _scope_spans(group: shapes.ScopeSpans) -> bytes:
+    return (
+        _scope(group.scope)
+        + wire.messages(2, map(_span, group.spans or ()))
+        + wire.text(3, group.schema_url)
+    )
 
 
-def _integer(field: str, number: shapes.Number, low: int, high: int) -> int:
-    if number is None:
-        return 0
-    if isinstance(number, str):
-        digits = number.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX):
-            raise InputError(f"{field}: {number[:40]!r} is not an integer")
-        number = int(number)
-    elif isinstance(number, float):
-        if not number.is_integer():
-            raise InputError(f"{field}: {number} is not an integer")
-        number = int(number)
-    if not low <= number <= high:
-        raise InputError(f"{field}: is beyond its {64 if high > 2**32 else 32} bits")
-    return number
+def _resource_logs(group: shapes.ResourceLogs) -> bytes:
+    return (
+        _resource(group.resource)
+        + wire.messages(2, map(_scope_logs, group.scope_logs or ()))
+        + wire.text(3, group.schema_url)
+    )
 
 
-def _double(number: int | float | str) -> float:
-    """A number, or one of protobuf's texts `NaN`, `Infinity`, `-Infinity`, or a number as text."""
-    try:
-        return float(number)
-    except (ValueError, OverflowError):
-        raise InputError(f"doubleValue: {str(number)[:40]!r} is not a number") from None
+def _scope_logs(group: shapes.ScopeLogs) -> bytes:
+    return (
+        _scope(group.scope)
+        + wire.messages(2, map(_log_record, group.log_records or ()))
+        + wire.text(3, group.schema_url)
+    )
 
 
-def _enum(field: str, value: int | str | None, names: Sequence[tuple[str, int]]) -> int:
-    if isinstance(value, str):
-        for name, number in names:
-            if name == value:
-                return number
-        raise InputError(f"{field}: {value[:40]!r} is not known")
-    if value is not None and not -(2**31) <= value < 2**31:
-        raise InputError(f"{field}: is beyond its 32 bits")
-    return value or 0
+def _resource(resource: shapes.Resource | None) -> bytes:
+    if resource is None:
+        return b""
+    return wire.message(
+        1,
+        attributes(1, resource.attributes)
+        + wire.varint(2, uint32(resource.dropped_attributes_count))
+        + wire.messages(3, map(_entity, resource.entity_refs or ())),
+    )
 
 
-def log_records(body: bytes) -> int:
-    """How many log records are in an ExportLogsServiceRequest; raises InputError."""
-    groups = decode(body, shapes.LogsRequest).resource_logs or ()
-    return sum(len(s.log_records or ()) for r in groups for s in r.scope_logs or ())
+def _entity(entity: shapes.Entity) -> bytes:
+    return (
+        wire.text(1, entity.schema_url)
+        + wire.text(2, entity.type)
+        + wire.messages(3, map(str.encode, entity.id_keys or ()))
+        + wire.messages(4, map(str.encode, entity.description_keys or ()))
+    )
+
+
+def _scope(scope: shapes.Scope | None) -> bytes:
+    if scope is None:
+        return b""
+    return wire.message(
+        1,
+        wire.text(1, scope.name)
+        + wire.text(2, scope.version)
+        + attributes(3, scope.attributes)
+        + wire.varint(4, uint32(scope.dropped_attributes_count)),
+    )
+
+
+def _log_record(record: shapes.LogRecord) -> bytes:
+    severity = enum_number("severityNumber", record.severity_number, _SEVERITIES)
+    return (
+        wire.fixed64(1, nanoseconds("timeUnixNano", record.time_unix_nano))
+        + wire.varint(2, severity)
+        + wire.text(3, record.severity_text)
+        + (b"" if record.body is None else wire.message(5, any_value(record.body)))
+        + attributes(6, record.attributes)
+        + wire.varint(7, uint32(record.dropped_attributes_count))
+        + wire.fixed32(8, uint32(record.flags))
+        + wire.data(9, hex_bytes("traceId", record.trace_id))
+        + wire.data(10, hex_bytes("spanId", record.span_id))
+        + wire.fixed64(11, nanoseconds("observedTimeUnixNano", record.observed_time_unix_nano))
+        + wire.text(12, record.event_name)
+    )
+
+
+def _span(span: shapes.Span) -> bytes:
+    return (
+        wire.data(1, hex_bytes("traceId", span.trace_id))
+        + wire.data(2, hex_bytes("spanId", span.span_id))
+        + wire.text(3, span.trace_state)
+        + wire.data(4, hex_bytes("parentSpanId", span.parent_span_id))
+        + wire.text(5, span.name)
+        + wire.varint(6, enum_number("kind", span.kind, _KINDS))
+        + wire.fixed64(7, nanoseconds("startTimeUnixNano", span.start_time_unix_nano))
+        + wire.fixed64(8, nanoseconds("endTimeUnixNano", span.end_time_unix_nano))
+        + attributes(9, span.attributes)
+        + wire.varint(10, uint32(span.dropped_attributes_count))
+        + (wire.messages(11, map(_event, span.events)) if span.events else b"")
+        + wire.varint(12, uint32(span.dropped_events_count))
+        + (wire.messages(13, map(_link, span.links)) if span.links else b"")
+        + wire.varint(14, uint32(span.dropped_links_count))
+        + (b"" if span.status is None else wire.message(15, _status(span.status)))
+        + wire.fixed32(16, uint32(span.flags))
+    )
+
+
+def _event(event: shapes.Event) -> bytes:
+    return (
+        wire.fixed64(1, nanoseconds("timeUnixNano", event.time_unix_nano))
+        + wire.text(2, event.name)
+        + attributes(3, event.attributes)
+        + wire.varint(4, uint32(event.dropped_attributes_count))
+    )
+
+
+def _link(link: shapes.Link) -> bytes:
+    return (
+        wire.data(1, hex_bytes("traceId", link.trace_id))
+        + wire.data(2, hex_bytes("spanId", link.span_id))
+        + wire.text(3, link.trace_state)
+        + attributes(4, link.attributes)
+        + wire.varint(5, uint32(link.dropped_attributes_count))
+        + wire.fixed32(6, uint32(link.flags))
+    )
+
+
+def _status(status: shapes.Status) -> bytes:
+    code = enum_number("status.code", status.code, _CODES)
+    return wire.text(2, status.message) + wire.varint(3, code)
 
 
 def data_points(body: bytes) -> int:

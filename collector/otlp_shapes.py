@@ -6,8 +6,8 @@ Number = int | float | str | None
 """64-bit numbers are texts; senders write plain numbers as well."""
 
 
-class Struct(msgspec.Struct, rename="camel"):
-    pass
+class Struct(msgspec.Struct, rename="camel", gc=False):
+    """Not for the garbage collector: what is decoded has no cycles."""
 
 
 class Value(Struct):
@@ -33,9 +33,17 @@ class KeyValues(Struct):
     values: list[KeyValue] | None = None
 
 
+class Entity(Struct):
+    schema_url: str | None = None
+    type: str | None = None
+    id_keys: list[str] | None = None
+    description_keys: list[str] | None = None
+
+
 class Resource(Struct):
     attributes: list[KeyValue] | None = None
     dropped_attributes_count: Number = None
+    entity_refs: list[Entity] | None = None
 
 
 class Scope(Struct):
@@ -101,12 +109,30 @@ class TraceRequest(Struct):
     resource_spans: list[ResourceSpans] | None = None
 
 
+class LogRecord(Struct):
+    time_unix_nano: Number = None
+    observed_time_unix_nano: Number = None
+    severity_number: int | str | None = None
+    severity_text: str | None = None
+    body: Value | None = None
+    attributes: list[KeyValue] | None = None
+    dropped_attributes_count: Number = None
+    flags: Number = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    event_name: str | None = None
+
+
 class ScopeLogs(Struct):
-    log_records: list[msgspec.Raw] | None = None
+    scope: Scope | None = None
+    log_records: list[LogRecord] | None = None
+    schema_url: str | None = None
 
 
 class ResourceLogs(Struct):
+    resource: Resource | None = None
     scope_logs: list[ScopeLogs] | None = None
+    schema_url: str | None = None
 
 
 class LogsRequest(Struct):

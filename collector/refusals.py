@@ -3,9 +3,10 @@
 InputError                the body is wrong: HTTP 400, INVALID_ARGUMENT, never sent again
 ├── TooLarge              beyond a configured limit: 413, RESOURCE_EXHAUSTED
 ├── Unsupported           a content type, encoding or charset that is not spoken: 415
+├── TooSlow               the body did not arrive in time: 408, DEADLINE_EXCEEDED, and the connection is closed
 └── Forbidden             not from where the sender is: 403, PERMISSION_DENIED
 Transient                 the store is away: 503, UNAVAILABLE, with the time to wait
-└── Busy                  memory is full: 429, RESOURCE_EXHAUSTED, with the time to wait
+└── Busy                  memory is full, or a sender's rate used up: 429, RESOURCE_EXHAUSTED, with the time to wait
 Permanent                 the store will never take it: 400, INVALID_ARGUMENT
 """
 
@@ -20,12 +21,14 @@ RETRY_AFTER_S: Final = 5.0
 
 # Numbers of google.rpc.Code.
 INVALID_ARGUMENT: Final = 3
+DEADLINE_EXCEEDED: Final = 4
 NOT_FOUND: Final = 5
 PERMISSION_DENIED: Final = 7
 RESOURCE_EXHAUSTED: Final = 8
 UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
 
 
 class TooLarge(InputError):
@@ -34,6 +37,14 @@ class TooLarge(InputError):
 
 class Unsupported(InputError):
     """A content type, content encoding or charset that the collector does not read."""
+
+
+class TooSlow(InputError):
+    """A body that holds memory and does not arrive."""
+
+
+class Unauthorized(InputError):
+    """The sender has no token, or one that is not known."""
 
 
 class Forbidden(InputError):
@@ -52,6 +63,7 @@ class Refusal:
     code: int
     message: str
     retry_after_s: float | None = None
+    ends_connection: bool = False
 
     @property
     def retry_after(self) -> str:
@@ -67,6 +79,10 @@ def refusal_of(error: StallwatchError) -> Refusal:
             return Refusal(413, RESOURCE_EXHAUSTED, message)
         case Unsupported():
             return Refusal(415, INVALID_ARGUMENT, message)
+        case TooSlow():
+            return Refusal(408, DEADLINE_EXCEEDED, message, ends_connection=True)
+        case Unauthorized():
+            return Refusal(401, UNAUTHENTICATED, message)
         case Forbidden():
             return Refusal(403, PERMISSION_DENIED, message)
         case InputError() | Permanent():

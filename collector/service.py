@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
+from collector.admission import Admission
+from collector.asgi import App
 from collector.batcher import Batcher, Sink
 from collector.grpc_server import GrpcServer
 from collector.http import build_app
 from collector.importing import Progress, import_events, import_otlp
+from collector.limits import Limits
 from collector.meters import Meters
+from collector.spool import Spool
 from stallwatch.clock import Clock
 from stallwatch.config.settings import CollectorConfig
 from stallwatch.model.events import StepEvent
@@ -35,20 +39,45 @@ class Collector:
         clock: Clock,
         registry: CollectorRegistry,
         on_commit: Sequence[Callable[[], None]] = (),
+        local_token: str = "",
+        spool_folder: Path | None = None,
+        tell_spooled: Callable[[dict[tuple[str, str], int]], None] | None = None,
     ) -> None:
+        """`local_token`: see `Admission`; `spool_folder`: where to keep what the store does not take, None: nowhere."""
         self._config = config
         self._clock = clock
+        meters = Meters(registry)
+        self._admission = Admission(config, clock, meters, local_token)
+        self._limits = Limits(config, meters)
+        spool = None
+        if spool_folder is not None and config.spool_max_bytes > 0:
+            spool = Spool(spool_folder, config.spool_max_bytes, meters)
         self.batcher = Batcher(
-            store, clock, Meters(registry), config.batch_ms, config.max_pending_bytes, on_commit
+            store,
+            clock,
+            meters,
+            config.batch_ms,
+            config.max_pending_bytes,
+            on_commit,
+            inflight_inserts=config.inflight_inserts,
+            repeat_window_s=config.repeat_window,
+            spool=spool,
+            spool_after_s=config.spool_after,
+            tell_spooled=tell_spooled,
         )
-        self.http_app: Starlette = build_app(self.batcher, clock, config)
+        self.http_app: App = build_app(self.batcher, clock, config, self._admission, self._limits)
         """To be served on `config.otlp_http`, with `proxy_headers` off: who is local decides what is history."""
         self._grpc: GrpcServer | None = None
 
-    def start_grpc(self, address: str | None = None) -> int:
-        """Serve OTLP/gRPC on `address` (`config.otlp_grpc`); returns the port. Raises InputError if it is taken."""
-        self._grpc = GrpcServer(self.batcher, self._clock, self._config)
-        return self._grpc.start(address or self._config.otlp_grpc)
+    def start_grpc(self, address: str | None = None, credentials: Any = None) -> int:
+        """Serve OTLP/gRPC on `address` (`config.otlp_grpc`), with TLS if there are `credentials`; returns the port.
+
+        Raises InputError if it is taken.
+        """
+        self._grpc = GrpcServer(
+            self.batcher, self._clock, self._config, self._admission, self._limits
+        )
+        return self._grpc.start(address or self._config.otlp_grpc, credentials)
 
     def import_otlp(self, paths: Sequence[str]) -> Iterator[Progress]:
         """See `collector.importing.import_otlp`."""

@@ -36,7 +36,7 @@ class Twin(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, path: str, port: int, version: str) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), Handler)
         self.path = path
         self.version = version
         self._sessions: dict[str, Client] = {}
@@ -54,7 +54,9 @@ class Twin(ThreadingHTTPServer):
             return self._sessions[name]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
     protocol_version = "HTTP/1.1"
     server: Twin
 
@@ -80,11 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _run(self, body: bytes) -> None:
         url = urlsplit(self.path)
         asked = dict(parse_qsl(url.query, keep_blank_values=True))
-        encoding = self.headers.get("Content-Encoding")
-        # The library's own function gives at most as many bytes as were compressed.
-        body = (
-            lz4.frame.decompress(body) if encoding == "lz4" else decompress_response(body, encoding)
-        )
+        body = inflated(body, self.headers.get("Content-Encoding"))
         if url.path.endswith("/ping") or not (asked.get("query") or body):
             self._answer(200, b"Ok.\n", {})
             return
@@ -149,6 +147,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def inflated(body: bytes, encoding: str | None) -> bytes:
+    """A body as it was before its Content-Encoding."""
+    # The library's own function gives at most as many bytes as were compressed.
+    return lz4.frame.decompress(body) if encoding == "lz4" else decompress_response(body, encoding)
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ FROM
             name LIKE 'task\\_run.%' AND state IN ('skipped', 'upstream_failed', 'removed'), [('step.skipped', end_at, true)],
             name LIKE 'task\\_run.%', [('step.scheduled', start_at, false)],
             [])), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span
-    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'airflow' AND NOT stallwatch_is_pending(attributes)
+    FROM fold_span
+    WHERE claimed_by = 'airflow' AND NOT stallwatch_is_pending(attributes)
 )
 WHERE run != '' OR attributes['stallwatch.execution_id'] != ''

@@ -40,7 +40,7 @@ FROM
             'completed') AS outcome,
         if(task = '', 'workflow.', 'step.') AS level,
         CAST(arrayJoin([(concat(level, 'started'), start_at, false), (concat(level, outcome), end_at, true)]), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span
-    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'cicd' AND NOT stallwatch_is_pending(attributes)
+    FROM fold_span
+    WHERE claimed_by = 'cicd' AND NOT stallwatch_is_pending(attributes)
 )
 WHERE run != '' OR attributes['stallwatch.execution_id'] != ''

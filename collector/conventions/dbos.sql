@@ -54,8 +54,8 @@ FROM
             *,
             arrayFirst(v -> v != '', [attributes['operationUUID'], attributes['dbos.operation.uuid'], attributes['dbos.operation.workflow_id']]) AS operation_id,
             if(attributes['operationType'] != '', attributes['operationType'], attributes['dbos.operation.type']) AS operation_type
-        FROM claimed_span
-        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'dbos' AND NOT stallwatch_is_pending(attributes)
+        FROM fold_span
+        WHERE claimed_by = 'dbos' AND NOT stallwatch_is_pending(attributes)
     )
     WHERE operation_id != '' OR attributes['stallwatch.execution_id'] != ''
 )

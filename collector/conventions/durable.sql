@@ -45,7 +45,7 @@ FROM
             type = 'activity' AND kind = 'server', [('step.started', start_at, false), (concat('step.', outcome), end_at, true)],
             type = 'timer', [('step.waiting', start_at, false), ('step.completed', end_at, true)],
             [])), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span
-    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'durable' AND NOT stallwatch_is_pending(attributes)
+    FROM fold_span
+    WHERE claimed_by = 'durable' AND NOT stallwatch_is_pending(attributes)
         AND (attributes['durabletask.task.instance_id'] != '' OR attributes['stallwatch.execution_id'] != '')
 )

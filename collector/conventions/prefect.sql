@@ -49,7 +49,7 @@ FROM
                 arrayMap((e, i) -> ('step.started', e.at, i + 1, false), retries, arrayEnumerate(retries)),
                 [(concat('step.', outcome), end_at, length(retries) + 1, true)]))),
             'Tuple(event String, time DateTime64(6, \'UTC\'), attempt UInt32, ends Bool)') AS said
-    FROM claimed_span
-    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'prefect' AND NOT stallwatch_is_pending(attributes)
+    FROM fold_span
+    WHERE claimed_by = 'prefect' AND NOT stallwatch_is_pending(attributes)
         AND attributes['prefect.run.type'] IN ('flow', 'task')
 )

@@ -37,6 +37,6 @@ FROM
             [(opening, start_at, false)],
             [(opening, start_at, false), (if(status = 'error', 'step.failed', 'step.completed'), end_at, true)])),
             'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said
-    FROM claimed_span
-    WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'stallwatch'
+    FROM fold_span
+    WHERE claimed_by = 'stallwatch'
 )

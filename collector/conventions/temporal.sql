@@ -65,8 +65,8 @@ FROM
             arrayFirst(v -> v != '', [attributes['temporalRunID'], attributes['run_id'], attributes['runId']]) AS temporal_run_id,
             stallwatch_exception(events, 'exception.type') AS exception_type,
             stallwatch_exception(events, 'exception.message') AS exception_message
-        FROM claimed_span
-        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND claimed_by = 'temporal' AND NOT stallwatch_is_pending(attributes)
+        FROM fold_span
+        WHERE claimed_by = 'temporal' AND NOT stallwatch_is_pending(attributes)
     )
     WHERE workflow_id != '' OR attributes['stallwatch.execution_id'] != ''
 )

@@ -10,14 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboards import reading
-from dashboards.web.asked import filters_of
+from dashboards.web.asked import FILTERS, filters_of
+from dashboards.web.openapi import document
 from stallwatch.clock import Clock
 from stallwatch.model.findings_json import finding_to_json
 from stallwatch.store import Store
 from stallwatch.store.state import State
 
-PLACE: Final = ("namespace", "engine", "workflow", "step")
-PERIOD: Final = ("since", "until")
 DAY_S: Final = 86400.0
 
 
@@ -25,25 +24,24 @@ def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
     """The routes under `/api/`."""
 
     def findings(request: Request) -> Any:
-        allowed = ("detector", "status", *PLACE)
-        filters = filters_of(request.query_params, clock.now(), allowed)
+        filters = filters_of(request.query_params, clock.now(), FILTERS["findings"])
         return [finding_to_json(one) for one in reading.findings(state or store, filters)]
 
     def incidents(request: Request) -> Any:
-        allowed = ("status", *PERIOD, "limit")
+        allowed = FILTERS["incidents"]
         return reading.incidents(store, filters_of(request.query_params, clock.now(), allowed))
 
     def executions(request: Request) -> Any:
-        allowed = (*PLACE, "status", *PERIOD, "limit")
+        allowed = FILTERS["executions"]
         return reading.executions(store, filters_of(request.query_params, clock.now(), allowed))
 
     def execution(request: Request) -> Any:
         asked = request.query_params
-        filters_of(asked, clock.now(), ("run", "namespace", "engine"))
+        filters_of(asked, clock.now(), FILTERS["execution"])
         found = reading.execution(
             store,
             request.path_params["execution_id"],
-            *(asked.get(name, "") for name in ("run", "namespace", "engine")),
+            *(asked.get(name, "") for name in FILTERS["execution"]),
         )
         if not found:
             raise HTTPException(404, "there is no such execution")
@@ -51,13 +49,16 @@ def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
 
     def steps(request: Request) -> Any:
         now = clock.now()
-        filters = filters_of(request.query_params, now, (*PLACE, *PERIOD), since_s=DAY_S)
+        filters = filters_of(request.query_params, now, FILTERS["steps"], since_s=DAY_S)
         return reading.steps(store, filters, now)
 
     def recommendations(request: Request) -> Any:
-        allowed = (*PLACE, "limit")
+        allowed = FILTERS["recommendations"]
         filters = filters_of(request.query_params, clock.now(), allowed, limit=reading.LIMIT_MAX)
         return reading.recommendations(store, filters)
+
+    def openapi(request: Request) -> Any:
+        return document()
 
     def unknown(request: Request) -> Any:
         raise HTTPException(404, f"there is no {request.url.path}")
@@ -66,10 +67,11 @@ def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
         Route("/api/findings", _json(findings)),
         Route("/api/incidents", _json(incidents)),
         Route("/api/executions", _json(executions)),
-        Route("/api/executions/{execution_id:path}", _json(execution)),
+        Route("/api/executions/{execution_id:anything}", _json(execution)),
         Route("/api/steps", _json(steps)),
         Route("/api/recommendations", _json(recommendations)),
-        Route("/api/{rest:path}", _json(unknown)),
+        Route("/api/openapi.json", _json(openapi)),
+        Route("/api/{rest:anything}", _json(unknown)),
     ]
 
 

@@ -71,9 +71,10 @@ def web_app(
 
     def refused(request: Request, error: Exception) -> Response:
         status, message = _translate(error)
+        headers = error.headers if isinstance(error, HTTPException) else None
         if request.url.path.startswith("/api/"):
-            return JSONResponse({"error": message}, status)
-        return HTMLResponse(pages.error(status, message), status)
+            return JSONResponse({"error": message}, status, headers)
+        return HTMLResponse(pages.error(status, message), status, headers)
 
     return Starlette(
         routes=[

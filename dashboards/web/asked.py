@@ -3,12 +3,42 @@
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import QueryParams
 
-from dashboards.reading import Filters
+from dashboards.reading import BEGINNING, LIMIT_MAX, Filters
 from stallwatch.errors import InputError
 from stallwatch.model.durations import parse_time
+from stallwatch.store import FOREVER
+
+_PLACE: Final = ("namespace", "engine", "workflow", "step")
+_PERIOD: Final = ("since", "until")
+FILTERS: Final = {
+    "findings": ("detector", "status", *_PLACE),
+    "incidents": ("status", *_PERIOD, "limit"),
+    "executions": (*_PLACE, "status", *_PERIOD, "limit"),
+    "execution": ("run", "namespace", "engine"),
+    "steps": (*_PLACE, *_PERIOD),
+    "recommendations": (*_PLACE, "limit"),
+}
+"""What each endpoint of the API can be asked."""
+
+
+class _Anything(Convertor[str]):
+    """As Starlette's `path`, with line feeds: an execution's id may have them."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
 
 
 def filters_of(
@@ -35,13 +65,23 @@ def filters_of(
         limit=limit,
     )
     if asked.get("until"):
-        filters = replace(filters, until=parse_time(asked["until"], now))
+        filters = replace(filters, until=_time(asked["until"], now))
     if asked.get("since"):
-        filters = replace(filters, since=parse_time(asked["since"], now))
+        filters = replace(filters, since=_time(asked["since"], now))
     elif since_s is not None:
         filters = replace(filters, since=min(filters.until, now) - timedelta(seconds=since_s))
     if asked.get("limit"):
-        if not asked["limit"].isdecimal():
-            raise InputError(f"limit: must be a number, not {asked['limit']!r}")
-        filters = replace(filters, limit=int(asked["limit"]))
+        filters = replace(filters, limit=_limit(asked["limit"]))
     return filters
+
+
+def _time(text: str, now: datetime) -> datetime:
+    """A time that the store can hold; what is before or after that means the same as its first or last."""
+    return min(max(parse_time(text, now), BEGINNING), FOREVER)
+
+
+def _limit(text: str) -> int:
+    """A number of as many digits as limits have: Python refuses to read thousands of them."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT_MAX))):
+        raise InputError(f"limit: must be a number between 1 and {LIMIT_MAX}, not {text[:40]!r}")
+    return int(text)

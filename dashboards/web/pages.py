@@ -53,7 +53,7 @@ class Pages:
             Route("/", self.home),
             Route("/steps", self.steps),
             Route("/executions", self.executions),
-            Route("/executions/{execution_id:path}", self.execution),
+            Route("/executions/{execution_id:anything}", self.execution),
         ]
 
     def home(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.errors import StallwatchError, StoreUnavailable, UsageError
 from stallwatch.store import Store, open_store
+from stallwatch.store.definitions import SpanLimits
 from stallwatch.store.engine import Address, Engine
 from stallwatch.store.redaction import Redaction
 from stallwatch.store.state import State
@@ -63,6 +64,9 @@ def new_store(settings: Settings) -> Store:
             settings.collector.redact_salt,
         ),
         generic_services=settings.collector.generic_services,
+        limits=SpanLimits(
+            settings.collector.max_attributes, settings.collector.max_attribute_bytes
+        ),
     )
 
 

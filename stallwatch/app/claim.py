@@ -18,11 +18,20 @@ PAUSE_S: Final = 0.05
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """A `serve` that holds a store: its process and its addresses (`http://host:port`)."""
+    """A `serve` that holds a store: its process, and where and by which token commands reach it.
+
+    The addresses (`http://host:port`, or empty) are of this machine alone, whatever else it listens on.
+    """
 
     pid: int
     web: str
     ingest: str
+    token: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request to it carries."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
 @dataclass
@@ -53,10 +62,12 @@ class Claim:
         lock.flush()
         return cls(folder, lock)
 
-    def announce(self, web: str, ingest: str) -> None:
-        """Tell other commands where this process serves."""
+    def announce(self, web: str, ingest: str, token: str = "") -> None:
+        """Tell other commands of this user where this process serves, and the token that lets them in."""
         written = self.folder / (FILE_NAME + ".new")
-        written.write_bytes(msgspec.json.encode(Serving(os.getpid(), web, ingest)))
+        written.unlink(missing_ok=True)
+        with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(Serving(os.getpid(), web, ingest, token)))
         written.replace(self.folder / FILE_NAME)
 
     def release(self) -> None:
@@ -93,3 +104,7 @@ def find_serving(folder: Path) -> Serving | None:
         return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=Serving)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+    except PermissionError:
+        raise UsageError(
+            f"the store at {folder} is held by a serve of another user: run the command as that user"
+        ) from None

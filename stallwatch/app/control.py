@@ -29,7 +29,7 @@ def control_app(handlers: dict[str, Handler]) -> Starlette:
         if handler is None:
             return JSONResponse({"error": "there is no such command"}, status_code=404)
         try:
-            fields = await request.json()
+            fields = await _fields(request)
             return JSONResponse(await run_in_threadpool(handler, fields))
         except (UsageError, ValueError, KeyError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
@@ -37,3 +37,13 @@ def control_app(handlers: dict[str, Handler]) -> Starlette:
             return JSONResponse({"error": str(error)}, status_code=503)
 
     return Starlette(routes=[Route("/{name}", answer, methods=["POST"])])
+
+
+async def _fields(request: Request) -> dict[str, Any]:
+    try:
+        fields = await request.json()
+    except RecursionError:
+        raise UsageError("the body is nested too deeply") from None
+    if not isinstance(fields, dict):
+        raise UsageError("the body must be a JSON object")
+    return fields

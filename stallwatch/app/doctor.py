@@ -11,6 +11,7 @@ from alerts.targets import target_configs
 from stallwatch.app.access import data_folder, new_store, serving, state_folder
 from stallwatch.app.claim import Claim, Serving
 from stallwatch.app.listening import bind
+from stallwatch.app.protection import protection
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.errors import StallwatchError, UsageError
@@ -42,6 +43,8 @@ def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(existing).free
         yield Result("disk", free >= FREE_BYTES_MIN, f"{free / 1024**3:.1f} GiB free at {existing}")
+    for check, ok, detail in protection(settings):
+        yield Result(check, ok, detail)
     holder = serving(settings)
     if holder is not None:
         yield from _service(holder)

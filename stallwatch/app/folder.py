@@ -63,7 +63,11 @@ class Folder:
         self._stopping.set()
         self._dirty.set()
         self._thread.join()
-        self.catch_up()
+        try:
+            self.catch_up()
+        except StallwatchError as error:
+            # What is committed is folded at the next start; the other parts must still be stopped.
+            _log.warning("the last fold failed", extra={"reason": str(error)})
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -44,7 +44,7 @@ def import_into_serving(
         raise StoreUnavailable(
             f"the serve (pid {holder.pid}) has no collector role: import through one that has"
         )
-    target = _OverHttp(holder.ingest)
+    target = _OverHttp(holder)
     try:
         if engine == "otlp":
             yield from import_otlp(paths, target)
@@ -58,9 +58,12 @@ def import_into_serving(
 class _OverHttp:
     """Sends chunks one after the other from a thread of its own."""
 
-    def __init__(self, ingest: str) -> None:
+    def __init__(self, holder: Serving) -> None:
         self._client = httpx.Client(
-            base_url=ingest, timeout=TIMEOUT_S, trust_env=False, headers=HISTORICAL
+            base_url=holder.ingest,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            headers={**HISTORICAL, **holder.headers},
         )
         self._thread = ThreadPoolExecutor(1, "import")
 

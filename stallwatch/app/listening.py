@@ -1,15 +1,22 @@
 """HTTP servers in threads of their own, on sockets that are bound before anything is promised."""
 
 import logging
+import resource
 import socket
+import ssl
 import threading
 from typing import Any, Final
 
 import uvicorn
 
+from stallwatch.app.connections import HEAD_S, connections
 from stallwatch.errors import UsageError
 
 BACKLOG: Final = 2048
+MAX_CONNECTIONS: Final = 1000
+KEEP_ALIVE_S: Final = 65
+"""Longer than senders pause between two exports: whoever closes first should not be the server."""
+OPEN_FILES: Final = 65_536
 GRACE_S: Final = 5
 JOIN_S: Final = 15.0
 _log = logging.getLogger(__name__)
@@ -36,16 +43,43 @@ def address_of(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class HttpServer:
-    """One ASGI application on one socket."""
+def allow_open_files() -> None:
+    """Raise this process's limit of open files as far as it may: every connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError) as error:
+        # Some systems allow less than they say. What was allowed before will do.
+        _log.warning("the limit of open files stays at %d: %s", soft, error)
 
-    def __init__(self, name: str, app: Any, listener: socket.socket) -> None:
+
+class HttpServer:
+    """One ASGI application on one socket, with TLS if there is a context."""
+
+    def __init__(
+        self,
+        name: str,
+        app: Any,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        head_s: float = HEAD_S,
+    ) -> None:
         # It tells at INFO what `serve` tells already.
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        self.name = name
         self.address = address_of(listener)
+        self.url = f"{'http' if tls is None else 'https'}://{self.address}"
         self._listener = listener
         config = uvicorn.Config(
             app,
+            http=connections(max_connections, head_s),  # type: ignore[arg-type]
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             log_config=None,
             access_log=False,
             lifespan="off",

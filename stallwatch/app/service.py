@@ -21,23 +21,29 @@ from detectors.brain import Brain
 from detectors.recommendations import recommend_timeouts
 from detectors.registry import DETECTORS
 from stallwatch.app import replaying
-from stallwatch.app.access import data_folder, new_store, open_state
+from stallwatch.app.access import data_folder, new_store, open_state, spool_folder
 from stallwatch.app.claim import Claim
 from stallwatch.app.control import control_app
 from stallwatch.app.folder import Folder
 from stallwatch.app.forgetting import forget_everywhere
-from stallwatch.app.listening import HttpServer, bind
+from stallwatch.app.guard import Guard, refused_counter
+from stallwatch.app.late_store import LateStore
+from stallwatch.app.listening import HttpServer, allow_open_files, bind
 from stallwatch.app.reporting import write_weekly_report
 from stallwatch.app.roles import Role
 from stallwatch.app.ticker import Ticker, cron_trigger
+from stallwatch.app.tls import tls_of
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
-from stallwatch.errors import InputError, StallwatchError
+from stallwatch.config.settings import is_loopback
+from stallwatch.config.tokens import TokenFile, new_token
+from stallwatch.errors import InputError, StallwatchError, StoreUnavailable
 from stallwatch.model.durations import parse_time
 from stallwatch.model.events import EARLIEST
 from stallwatch.model.findings_json import finding_to_json
 from stallwatch.store.forgetting import Retention
 from stallwatch.store.recommending import write_recommendations
+from stallwatch.store.sender_state import write_spool_bytes
 from stallwatch.telemetry import setup
 
 ALL_ROLES: Final = frozenset(Role)
@@ -81,6 +87,10 @@ class Service:
     def _assemble(self, console: TextIO) -> None:
         """Build every part in the order of need; each leaves behind how to stop it."""
         settings, clock = self.settings, self._clock
+        self._collector_tls = tls_of("collector", settings.collector)
+        self._web_tls = tls_of("web", settings.web)
+        self._local_token = new_token()
+        self._sent_away = refused_counter(self.registry)
         endpoint = settings.telemetry.otlp_endpoint or None
         listening = [
             _host_port(settings.collector.otlp_http),
@@ -97,7 +107,8 @@ class Service:
         ).set(1)
         self.store = new_store(settings)
         self._on_stop("store", self.store.close)
-        self.store.migrate(clock.now())
+        inserting = LateStore(self.store, clock)
+        self._migrate(inserting)
         self.state = open_state(settings)
         self._on_stop("state", self.state.close)
         self._folder = Folder(self.store, clock, meter)
@@ -107,11 +118,27 @@ class Service:
         )
         self._on_stop("alerts", self.dispatcher.close)
         self.collector = Collector(
-            settings.collector, self.store, clock, self.registry, [self._folder.committed]
+            settings.collector,
+            inserting,
+            clock,
+            self.registry,
+            [self._folder.committed],
+            self._local_token,
+            spool_folder(settings) if Role.COLLECTOR in self.roles else None,
+            self._tell_spooled,
         )
         self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
         self._asked_at: dict[str, datetime] = {}
         self._started = False
+
+    def _migrate(self, store: LateStore) -> None:
+        """A collector that has a spool can wait for a server; whoever reads cannot."""
+        try:
+            store.migrate()
+        except StoreUnavailable as error:
+            if self.roles != {Role.COLLECTOR} or not self.settings.collector.spool_max_bytes:
+                raise
+            _log.warning("the store is away: what comes is spooled", extra={"reason": str(error)})
 
     def start(self) -> None:
         """Listen, then begin the work that repeats. UsageError names an address that cannot be had."""
@@ -133,35 +160,69 @@ class Service:
         )
 
     def _listen(self) -> None:
-        config = self.settings.collector
         self.web_url = self.ingest_url = self.grpc_address = ""
         self._folder.start()
         self._on_stop("folder", self._folder.stop)
         self._on_stop("collector", self.collector.close)
-        if Role.COLLECTOR in self.roles:
-            ingest = bind("collector.otlp_http", config.otlp_http)
-            server = HttpServer("otlp-http", self.collector.http_app, ingest)
-            self.ingest_url = f"http://{server.address}"
-            host = config.otlp_grpc.rpartition(":")[0]
-            self.grpc_address = f"{host}:{self.collector.start_grpc()}"
-            server.start()
-            self._on_stop("otlp-http", server.stop)
-        if Role.WEB in self.roles:
-            web = HttpServer("web", self._web(), bind("web.listen", self.settings.web.listen))
-            self.web_url = f"http://{web.address}"
-            web.start()
-            self._on_stop("web", web.stop)
+        allow_open_files()
+        local_ingest = self._listen_for_senders() if Role.COLLECTOR in self.roles else ""
+        local_web = self._listen_for_readers() if Role.WEB in self.roles else ""
         if self._claim is not None:
-            self._claim.announce(self.web_url, self.ingest_url)
+            self._claim.announce(local_web, local_ingest, self._local_token)
+
+    def _listen_for_senders(self) -> str:
+        """Serve OTLP and events; returns the address for this machine's commands."""
+        config, tls, app = self.settings.collector, self._collector_tls, self.collector.http_app
+        listener = bind("collector.otlp_http", config.otlp_http)
+        context = None if tls is None else tls.context
+        server = HttpServer("otlp-http", app, listener, context, config.max_connections)
+        self.ingest_url = server.url
+        host = config.otlp_grpc.rpartition(":")[0]
+        credentials = None if tls is None else tls.grpc_credentials()
+        self.grpc_address = f"{host}:{self.collector.start_grpc(credentials=credentials)}"
+        self._serve(server)
+        return self._way_for_commands(server, app)
+
+    def _listen_for_readers(self) -> str:
+        """Serve pages, API and SQL; returns the address for this machine's commands."""
+        config, tls = self.settings.web, self._web_tls
+        pages: ASGIApp = self._web()
+        guarded = pages
+        if config.tokens_file is not None:
+            tokens = TokenFile(config.tokens_file, "web.tokens_file", self._clock)
+            guarded = Guard(pages, tokens, self._local_token, self._sent_away)
+        context = None if tls is None else tls.context
+        server = HttpServer("web", guarded, bind("web.listen", config.listen), context)
+        self.web_url = server.url
+        self._serve(server)
+        return self._way_for_commands(server, pages)
+
+    def _serve(self, server: HttpServer) -> None:
+        server.start()
+        self._on_stop(server.name, server.stop)
+
+    def _way_for_commands(self, server: HttpServer, app: ASGIApp) -> str:
+        """The address by which this machine's commands reach an application.
+
+        Where its listener speaks TLS (a command may have no certificate of its own, and 127.0.0.1 is in no other) or is
+        not on loopback, that is a listener of its own, which opens to the local token alone.
+        """
+        if server.url.startswith("http:") and is_loopback(server.address):
+            return server.url
+        guarded = Guard(app, None, self._local_token, self._sent_away)
+        own = HttpServer(f"{server.name}-local", guarded, bind("127.0.0.1:0", "127.0.0.1:0"))
+        self._serve(own)
+        return own.url
 
     def _web(self) -> Starlette:
         pages = web_app(self.store, self.state, self._clock, self.registry, self.not_ready)
         control = control_app(
             {"forget": self._forget, "detect": self._detect, "fold": self._catch_up}
         )
-        return Starlette(
-            routes=[Mount("/control", control), Mount("/", CaughtUp(pages, self._folder.catch_up))]
-        )
+        web = Starlette(routes=[Mount("/control", control)])
+        # Not mounted too: no mount takes a path with a line feed, and an execution's id may have one.
+        web.router.default = CaughtUp(pages, self._folder.catch_up)
+        return web
 
     def not_ready(self) -> list[str]:
         """What is missing for the service to do its work; empty: nothing."""
@@ -255,6 +316,9 @@ class Service:
         self.state.forget_findings(now - FORGET_FINDINGS)
 
     # What other commands ask -------------------------------------------------------------------
+
+    def _tell_spooled(self, waiting: dict[tuple[str, str], int]) -> None:
+        write_spool_bytes(self.store.engine, waiting, self._clock.now())
 
     def _forget(self, fields: dict[str, Any]) -> dict[str, int]:
         self._folder.catch_up()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from stallwatch.cli import judging, moving, operating, reading, reporting, serving
+from stallwatch.cli import judging, moving, operating, reading, reporting, serving, tokens
 from stallwatch.cli.common import err
 from stallwatch.errors import StallwatchError, UsageError
 from stallwatch.model.plain_text import harmless
@@ -39,7 +39,7 @@ def root(
     """Options of the whole command."""
 
 
-for room in (serving, moving, judging, reading, reporting, operating):
+for room in (serving, moving, judging, reading, reporting, operating, tokens):
     room.register(app)
 
 

@@ -48,6 +48,8 @@ DurationS = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
 ]
 Address = Annotated[str, AfterValidator(_address)]
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A file, or none where the text is empty."""
 DetectorId = Annotated[str, AfterValidator(_detector)]
 SENDER_LIMIT_MIB: Final = 1024 * 1024
 
@@ -79,18 +81,76 @@ class StoreConfig(Section):
         return value
 
 
-class CollectorConfig(Section):
+class Protected(Section):
+    """What protects a listener: tokens, TLS, or both."""
+
+    tokens_file: OptionalFile = None
+    tls_cert: OptionalFile = None
+    tls_key: OptionalFile = None
+    tls_client_ca: OptionalFile = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: set both or none")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        return self
+
+    @property
+    def has_protection(self) -> bool:
+        """Whether not everybody who reaches the listener may speak to it unheard by others."""
+        return self.tokens_file is not None or self.tls_cert is not None
+
+
+class RedactRule(Section):
+    """What is not stored as it came: attributes whose name a glob matches, values in which a pattern is found."""
+
+    name: str = ""
+    value: str = ""
+    do: Literal["drop", "hash", "truncate"] = "drop"
+    length: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        """A text alone is the glob of names whose values are dropped."""
+        return {"name": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.name and not self.value:
+            raise ValueError("write name (a glob), value (a pattern) or both")
+        if self.do != "truncate" and "length" in self.model_fields_set:
+            raise ValueError('length: goes with do = "truncate" only')
+        return self
+
+
+class CollectorConfig(Protected):
     otlp_http: Address = "127.0.0.1:4318"
     otlp_grpc: Address = "127.0.0.1:4317"
     batch_ms: Annotated[int, Field(ge=0, le=10_000)] = 100
     max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * SENDER_LIMIT_MIB
     max_inflated_bytes: Annotated[int, Field(ge=1024)] = 64 * SENDER_LIMIT_MIB
     max_pending_bytes: Annotated[int, Field(ge=1024)] = 256 * SENDER_LIMIT_MIB
+    inflight_inserts: Annotated[int, Field(ge=1, le=16)] = 2
+    repeat_window: DurationS = 300.0
+    spool_max_bytes: Annotated[int, Field(ge=0)] = 1024 * SENDER_LIMIT_MIB
+    spool_after: Annotated[DurationS, Field(gt=0)] = 5.0
+    request_timeout: Annotated[DurationS, Field(gt=0)] = 30.0
+    max_connections: Annotated[int, Field(ge=1, le=65_536)] = 1000
+    max_attributes: Annotated[int, Field(ge=1)] = 128
+    max_attribute_bytes: Annotated[int, Field(ge=16)] = 16 * 1024
+    max_event_age: DurationS = 0.0
+    max_future: Annotated[DurationS, Field(gt=0, le=86400)] = 86400.0
+    max_names: Annotated[int, Field(ge=1)] = 10_000
     generic_services: tuple[str, ...] = ()
-    redact: tuple[str, ...] = ()
+    redact: tuple[RedactRule, ...] = ()
+    redact_defaults: bool = True
+    redact_salt: str = ""
 
 
-class WebConfig(Section):
+class WebConfig(Protected):
     listen: Address = "127.0.0.1:8900"
     insecure: bool = False
 
@@ -200,17 +260,20 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _loopback(self) -> Self:
-        for key, address in (
-            ("collector.otlp_http", self.collector.otlp_http),
-            ("collector.otlp_grpc", self.collector.otlp_grpc),
-            ("web.listen", self.web.listen),
+    def _beyond_loopback(self) -> Self:
+        for section, key, config in (
+            ("collector", "otlp_http", self.collector),
+            ("collector", "otlp_grpc", self.collector),
+            ("web", "listen", self.web),
         ):
-            if not is_loopback(address) and not self.web.insecure:
-                raise ValueError(
-                    f"{key} = {address!r} can be reached from other machines and nothing protects it: "
-                    "bind it to 127.0.0.1, or set web.insecure = true behind a proxy that does"
-                )
+            address = getattr(config, key)
+            if is_loopback(address) or config.has_protection or self.web.insecure:
+                continue
+            raise ValueError(
+                f"{section}.{key} = {address!r} can be reached from other machines and nothing protects it: "
+                f"set {section}.tokens_file, or {section}.tls_cert and {section}.tls_key, or bind it to 127.0.0.1, "
+                "or set web.insecure = true behind something that protects it"
+            )
         return self
 
 

@@ -14,7 +14,11 @@ UNIT_SECONDS = {
     "d": 86400.0,
     "w": 604800.0,
 }
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
+DURATION_MAX_S = 1e10
+"""About 317 years: with more, times leave the calendar."""
+_LENGTH_MAX = 100
+"""Of a duration's text: looking for its parts takes the square of its length."""
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d|w)")
 
 
 def parse_duration_s(text: object) -> float:
@@ -22,16 +26,19 @@ def parse_duration_s(text: object) -> float:
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise InputError(f"a duration such as 250ms, 2s, 5m or 3d is needed, not {text!r}")
     if isinstance(text, int | float):
-        if not 0 <= text < float("inf"):
-            raise InputError(f"a duration cannot be {text!r}")
+        if not 0 <= text <= DURATION_MAX_S:
+            raise InputError(f"a duration cannot be negative or longer than {DURATION_MAX_S:.0f} s")
         return float(text)
     stripped = text.strip()
     if stripped == "0":
         return 0.0
-    parts = _DURATION.findall(stripped)
+    parts = _DURATION.findall(stripped) if len(stripped) <= _LENGTH_MAX else []
     if not parts or "".join(number + unit for number, unit in parts) != stripped:
         raise InputError(f"a duration such as 250ms, 2s, 5m or 3d is needed, not {text!r}")
-    return sum(float(number) * UNIT_SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * UNIT_SECONDS[unit] for number, unit in parts)
+    if seconds > DURATION_MAX_S:
+        raise InputError(f"a duration cannot be longer than {format_duration(DURATION_MAX_S)}")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
@@ -68,7 +75,10 @@ def parse_time(text: str, now: datetime) -> datetime:
         ) from None
     if when.tzinfo is None:
         raise InputError(f"the time {text!r} has no offset: write a Z or +01:00 behind it")
-    return when.astimezone(UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"the time {text!r} is out of range") from None
 
 
 def rfc3339(when: datetime) -> str:

@@ -16,10 +16,14 @@ from stallwatch.errors import InputError
 from stallwatch.model.durations import parse_duration_s
 
 DEPTH_MAX: Final = 64
+VALUES_MAX: Final = 200_000
+"""In one file, what aliases repeat counted each time: nine lines of aliases can stand for billions of values."""
 
 
 class _Loader(yaml.SafeLoader):
     """YAML's own scalars without its dates: a time stays the text that was written."""
+
+    values_read = 0
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute, replaced not shared
         first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -167,6 +171,8 @@ def read_yaml(file: Path) -> Spec:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise InputError(f"{file}:{line}: not valid YAML: {error.reason}") from None
+    except RecursionError:
+        raise InputError(f"{file}: not valid YAML: nested too deeply") from None
     except ValueError as error:
         # A scalar of a shape that YAML knows but no number or bool can have, such as `!!int x`.
         raise InputError(f"{file}: not valid YAML: {error}") from None
@@ -176,6 +182,9 @@ def _read_node(loader: _Loader, node: yaml.Node, place: Spec, depth: int) -> Spe
     """`place` has the path and line under which the value of `node` is known."""
     if depth > DEPTH_MAX:
         raise place.error(f"is nested deeper than {DEPTH_MAX}")
+    loader.values_read += 1
+    if loader.values_read > VALUES_MAX:
+        raise place.error(f"the file has more than {VALUES_MAX} values")
     if isinstance(node, yaml.MappingNode):
         children: dict[str, Spec] = {}
         for key_node, value_node in node.value:

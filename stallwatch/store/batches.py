@@ -9,13 +9,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
 
 from stallwatch.store.engine import Engine
+from stallwatch.store.landing import LATE_US
 from stallwatch.store.statements import sql_text
-
-LATE_US: Final = 10 * 60 * 1_000_000
-"""How much later than its number says another process may commit a batch to a server, and it is still folded."""
 
 
 class Batches:
@@ -36,9 +33,12 @@ class Batches:
     def begun(self, received_at: datetime) -> Iterator[int]:
         """A number for the batch that is committed in this block."""
         with self._lock:
-            self._load()
-            self._newest = max(self._newest + 1, int(received_at.timestamp() * 1_000_000))
-            batch = self._newest
+            folded = self._load()
+            if self._shared:
+                # What waited on a disk was received long ago, and may come when others' batches of then are folded.
+                folded = progress(self._engine, "folded_batch")
+            received_us = int(received_at.timestamp() * 1_000_000)
+            self._newest = batch = max(self._newest + 1, received_us, folded + 1)
             self._committing.add(batch)
         try:
             yield batch

@@ -8,7 +8,7 @@ it are dropped and made again.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -65,16 +65,29 @@ class Definition:
 class Conventions:
     """How spans become step events.
 
-    `flows`: functions and materialized views that sort spans as they arrive. `spans`: by the name with which
-    `stallwatch_claimed_by` claims a span, the statement that reads it. `traces`: statements that read whole traces.
+    `flows`: functions and views. `spans`: by the name with which `stallwatch_claimed_by` claims a span, the statement
+    that makes step events of it. `noting`: statements that note which traces there are. `traces`: statements that read
+    whole traces.
 
-    The statements' parameters: `after` and `upto` (the batches to read, half-open below: `(after, upto]`); those over
-    traces also have `generic_services` (globs of service names).
+    They read `fold_span`, the spans that came since the last fold. Those of `noting` and `traces` have parameters:
+    `after` and `upto` (the batches that came, half-open below: `(after, upto]`) and `generic_services` (globs).
     """
 
     flows: tuple[Definition, ...] = ()
     spans: Mapping[str, str] = field(default_factory=dict)
+    noting: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpanLimits:
+    """How many attributes a span may have, and how many bytes one of them."""
+
+    attributes: int = 128
+    attribute_bytes: int = 16 * 1024
+
+
+USUAL_LIMITS: Final = SpanLimits()
 
 
 @dataclass(frozen=True)
@@ -96,11 +109,20 @@ def read_folder(folder: Traversable, prefix: str, replaceable: bool) -> list[Def
 
 
 def built_in(
-    redaction: Redaction = NOTHING_MORE,
+    redaction: Redaction = NOTHING_MORE, limits: SpanLimits = USUAL_LIMITS
 ) -> tuple[list[Definition], list[Definition], list[Definition]]:
     """The store's own (migrations, flows, views). `redaction`: what is configured beyond what is always redacted."""
     here = files("stallwatch.store")
-    flows = {d.name: d for d in read_folder(here / "flows", "flows", replaceable=True)}
+    numbers = {
+        "{{max_attributes}}": str(limits.attributes),
+        "{{max_attribute_bytes}}": str(limits.attribute_bytes),
+    }
+    flows = {}
+    for d in read_folder(here / "flows", "flows", replaceable=True):
+        sql = d.sql
+        for name, number in numbers.items():
+            sql = sql.replace(name, number)
+        flows[d.name] = Definition(d.name, sql, True)
     text, map_ = (flows[f"flows/{name}"].sql for name in (TEXT, MAP))
     for name, sql in redaction.statements(text, map_):
         flows[f"flows/{name}"] = Definition(f"flows/{name}", sql, True)
@@ -109,18 +131,6 @@ def built_in(
         [flows[name] for name in sorted(flows)],
         read_folder(here / "views", "views", replaceable=True),
     )
-
-
-def with_services(definitions: Sequence[Definition], services: Sequence[str]) -> list[Definition]:
-    """The definitions with the configured globs of service names in place of `{{generic_services}}`."""
-    texts = ", ".join(f"'{_escaped(glob)}'" for glob in services)
-    array = f"CAST([{texts}], 'Array(String)')"
-    return [replace(d, sql=d.sql.replace("{{generic_services}}", array)) for d in definitions]
-
-
-def _escaped(text: str) -> str:
-    """For use inside a text in single quotes."""
-    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def migrate(

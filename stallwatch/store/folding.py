@@ -7,14 +7,22 @@ the fold no longer sees, and what it sees.
 The fold reads all events of a touched execution, so order, lateness and repetition do not matter.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+from stallwatch.store.definitions import Conventions
 from stallwatch.store.engine import Engine, translated
+from stallwatch.store.landing import Landing
 from stallwatch.store.statements import sql_names, sql_text
 
 PART_EXECUTIONS: Final = 10_000
 YOUNG_US: Final = 15 * 60 * 1_000_000
 """An execution that was first heard of since so many microseconds is looked for in the youngest parts only."""
+
+_TOUCHED: Final = "SELECT count(), countIf(is_young), countIf(is_known) FROM fold_touched"
+_COMPLEX: Final = "SELECT count() FROM fold_complex"
+_OVER_KNOWN: Final = frozenset({"1_before", "8_attempts_gone", "9_executions_gone"})
+"""The statements that look at what an earlier fold left."""
 
 
 class FoldSession:
@@ -24,20 +32,26 @@ class FoldSession:
         "touched", "event", "before", "execution", "complex", "number", "gathered", "attempt",
     )  # fmt: skip
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, conventions: Conventions, generic_services: Sequence[str]
+    ) -> None:
         self._client = engine.connect()
         with translated():
+            self._landing = Landing(self._client, conventions, generic_services)
             for table in self.TABLES:
                 self._client.command(sql_text("fold", f"0_{table}"))
 
     def run(self, after: int, upto: int, mark: int) -> int:
-        """Fold the executions touched by batches in (after, upto]; how many they are. `mark` grows with every fold.
+        """Sort the spans and fold the executions of batches in (after, upto]; how many of these there are.
+
+        `mark` grows with every fold.
 
         Many are folded in parts of about PART_EXECUTIONS, so that an import does not take all memory.
         Raises StoreUnavailable and StoreRefused; what was folded by then stays, and is folded again.
         """
         touched = 0
         with translated():
+            self._landing.sort(after, upto)
             window = {"after": after, "upto": upto, "mark": mark, "floor": max(0, upto - YOUNG_US)}
             counted = self._client.query(sql_text("fold", "0_count_touched"), parameters=window)
             parts = -(-int(counted.result_rows[0][0]) // PART_EXECUTIONS)
@@ -49,22 +63,23 @@ class FoldSession:
         for table in self.TABLES:
             self._client.command(f"TRUNCATE TABLE fold_{table}")
         self._client.command(sql_text("fold", "0_gather_touched"), parameters=parameters)
-        counted = self._client.query("SELECT count(), countIf(is_young) FROM fold_touched")
-        touched, young = (int(number) for number in counted.result_rows[0])
+        counted = self._client.query(_TOUCHED)
+        touched, young, known = (int(number) for number in counted.result_rows[0])
         ages: list[dict[str, int]] = [{"young": 1}] if young else []
         ages += [{"young": 0, "floor": 0}] if touched > young else []
         for name in sql_names("fold") if touched else ():
             for age in ages if name.startswith("1") else [{}]:
-                if not name.startswith("0") and not self._is_idle(name):
+                if not name.startswith("0") and not self._is_idle(name, known):
                     self._client.command(sql_text("fold", name), parameters=parameters | age)
         return touched
 
-    def _is_idle(self, name: str) -> bool:
-        """Whether a statement that is long to plan has nothing to do."""
-        if name != "4_numbers":
-            return False
-        counted = self._client.query("SELECT count() FROM fold_complex")
-        return int(counted.result_rows[0][0]) == 0
+    def _is_idle(self, name: str, known: int) -> bool:
+        """Whether a statement, which takes longer to plan than to run over little, has nothing to do."""
+        if name in _OVER_KNOWN:
+            return known == 0
+        if name == "4_numbers":
+            return int(self._client.query(_COMPLEX).result_rows[0][0]) == 0
+        return False
 
     def close(self) -> None:
         self._client.close()

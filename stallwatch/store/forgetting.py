@@ -13,7 +13,6 @@ HOURS_KEPT_S: Final = 35 * 86_400.0
 HOUSEKEEPING: Final = (
     ("touched_execution", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("touched_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
-    ("claimed_span", "fromUnixTimestamp64Micro(toInt64(batch))", 7200.0),
     ("engine_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
     ("trace_root", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
     ("generic_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
@@ -29,7 +28,7 @@ _FORGET: Final = (
     "ALTER TABLE attempt_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE execution_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE span_log DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
-    "ALTER TABLE claimed_span DELETE WHERE has({traces:Array(String)}, trace_id)",
+    "ALTER TABLE span_landing DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE quarantine DELETE WHERE match(item, {word:String})",
     # A finding may be about others too: it stays, the name goes.
     """ALTER TABLE finding_log UPDATE

@@ -17,6 +17,8 @@ REDACTED: Final = "[redacted]"
 BUILT_IN: Final = "00_redact_text_built_in.sql"
 TEXT: Final = "01_redact_text.sql"
 MAP: Final = "02_redact_map.sql"
+GATE: Final = "01a_may_hold_secrets.sql"
+_ALWAYS: Final = "CREATE OR REPLACE FUNCTION stallwatch_may_hold_secrets AS (attributes) -> true"
 _TEXT_FUNCTION: Final = "stallwatch_redact_text"
 _BUILT_IN: Final = "stallwatch_redact_text_built_in"
 _FUNCTION: Final = re.compile(r"(.*?AS \((\w+)\) ->)(.*)", re.DOTALL)
@@ -45,6 +47,8 @@ class Redaction:
             (BUILT_IN, plain),
             (TEXT, f"{head} {text}"),
             (MAP, self._map_sql(map_sql)),
+            # Rules may concern any attribute: each is looked at.
+            (GATE, _ALWAYS),
         ]
 
     def _map_sql(self, sql: str) -> str:

@@ -14,7 +14,14 @@ from stallwatch.model.events import StepEvent
 from stallwatch.model.findings import Finding, Incident
 from stallwatch.store import forgetting, protobuf
 from stallwatch.store.batches import Batches, progress, set_progress
-from stallwatch.store.definitions import Change, Conventions, built_in, migrate, with_services
+from stallwatch.store.definitions import (
+    USUAL_LIMITS,
+    Change,
+    Conventions,
+    SpanLimits,
+    built_in,
+    migrate,
+)
 from stallwatch.store.engine import Address, Engine
 from stallwatch.store.folding import FoldSession
 from stallwatch.store.forgetting import Retention
@@ -53,12 +60,14 @@ class Store:
         conventions: Conventions | None = None,
         redaction: Redaction = NOTHING_MORE,
         generic_services: Sequence[str] = (),
+        limits: SpanLimits = USUAL_LIMITS,
     ) -> None:
         """`generic_services`: globs of the services whose traces are executions."""
         self.engine = engine
         self._conventions = conventions or Conventions()
         self._redaction = redaction
         self._generic_services = list(generic_services)
+        self._limits = limits
         self._schema = protobuf.schema_settings(embedded=engine.address.path is not None)
         self._fold_lock = threading.RLock()
         self._batches = Batches(engine)
@@ -71,9 +80,8 @@ class Store:
     ) -> list[Change]:
         """Create or update tables and views; returns the changes. See `definitions.migrate`."""
         check_rules(self.engine, self._redaction.rules)
-        migrations, flows, views = built_in(self._redaction)
-        conventions = with_services(self._conventions.flows, self._generic_services)
-        definitions = [*migrations, *flows, *conventions, *views]
+        migrations, flows, views = built_in(self._redaction, self._limits)
+        definitions = [*migrations, *flows, *self._conventions.flows, *views]
         return migrate(self.engine, definitions, now, dry_run, may_lose_data)
 
     @contextmanager
@@ -81,7 +89,9 @@ class Store:
         """An empty store of the same shape beside this one, dropped at the end: for `detect --at` and `check`."""
         engine = Engine(self.engine.address, _SCRATCH + name)
         engine.command_in_default(f"DROP DATABASE IF EXISTS `{engine.database}`")
-        scratch = Store(engine, self._conventions, self._redaction, self._generic_services)
+        scratch = Store(
+            engine, self._conventions, self._redaction, self._generic_services, self._limits
+        )
         scratch.migrate(now)
         try:
             yield scratch
@@ -191,7 +201,7 @@ class Store:
     def fold(self, now: datetime) -> int:
         """Fold the executions that batches touched since the last fold. Returns how many there were.
 
-        1. run the conventions over the spans that wait for them; 2. gather the touched executions; 3. fold them;
+        1. sort the spans that landed, and make step events of them; 2. gather the touched executions; 3. fold them;
         4. remember how far this came.
         """
         with self._fold_lock:
@@ -200,9 +210,10 @@ class Store:
                 return 0
             after, upto = waiting
             try:
-                self._run_conventions(after, upto)
                 if self._session is None:
-                    self._session = FoldSession(self.engine)
+                    self._session = FoldSession(
+                        self.engine, self._conventions, self._generic_services
+                    )
                 touched = self._session.run(after, upto, self._batches.mark(upto))
             except BaseException:
                 # The temporary tables may hold half a fold, whatever ended it: begin with fresh ones.
@@ -213,23 +224,6 @@ class Store:
                 raise
             self._batches.folded(upto)
             return touched
-
-    def _run_conventions(self, after: int, upto: int) -> None:
-        """Make step events of the spans in batches (after, upto]: span by span, then trace by trace."""
-        if not self._conventions.flows:
-            return
-        window: dict[str, Any] = {"after": after, "upto": upto}
-        waiting = self.engine.rows(sql_text("fold", "0_waiting"), window)[0]
-        claimed = [name for name in self._conventions.spans if name in waiting["claimed"]]
-        for name in claimed:
-            self.engine.command(self._conventions.spans[name], window)
-        if set(claimed) - {"stallwatch"}:
-            self.engine.command(sql_text("fold", "0_engine_traces"), window)
-        if waiting["rooted"] or waiting["taken"]:
-            for statement in self._conventions.traces:
-                self.engine.command(
-                    statement, {**window, "generic_services": self._generic_services}
-                )
 
     def refresh_statistics(self) -> int:
         """Compute again the histogram windows whose closed attempts changed. Returns how many minutes were dirty."""
@@ -290,9 +284,10 @@ def open_store(
     conventions: Conventions | None = None,
     redaction: Redaction = NOTHING_MORE,
     generic_services: Sequence[str] = (),
+    limits: SpanLimits = USUAL_LIMITS,
 ) -> Store:
     """Open the store at `url`; tables are made by `Store.migrate`."""
-    return Store(Engine(Address.parse(url)), conventions, redaction, generic_services)
+    return Store(Engine(Address.parse(url)), conventions, redaction, generic_services, limits)
 
 
 def _deduplicate(token: str) -> dict[str, str]:

@@ -31,9 +31,12 @@ class Parcel:
 
     def send(self, client: httpx.Client) -> bool:
         """Whether it was promised to be stored."""
+        return self.post(client).status_code == 200
+
+    def post(self, client: httpx.Client) -> httpx.Response:
+        """Send it; the answer."""
         kind = "application/json" if self.path == "/v1/events" else "application/x-protobuf"
-        answer = client.post(self.path, content=self.body, headers={"Content-Type": kind})
-        return answer.status_code == 200
+        return client.post(self.path, content=self.body, headers={"Content-Type": kind})
 
 
 def parcels(prefix: str, at: datetime) -> Iterator[Parcel]:
@@ -75,10 +78,12 @@ def _of_spans(execution_id: str, at: datetime) -> Parcel:
 
 @dataclass
 class Load:
-    """Threads that send until the service is gone."""
+    """Threads that send until the service is gone or they are told to end; each is a sender of its own."""
 
     running: Running
     prefix: str
+    pause_s: float = 0.0
+    """Between two requests of a thread."""
     promised: list[Parcel] = field(default_factory=list)
     unanswered: list[Parcel] = field(default_factory=list)
 
@@ -88,7 +93,8 @@ class Load:
         self._parcels = parcels(self.prefix, at)
         self._lock = threading.Lock()
         self._answers = threading.Semaphore(0)
-        self._threads = [threading.Thread(target=self._run) for _ in range(THREADS)]
+        self._ending = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=[n]) for n in range(THREADS)]
         for thread in self._threads:
             thread.start()
 
@@ -97,15 +103,21 @@ class Load:
         for _ in range(answers):
             assert self._answers.acquire(timeout=WAIT_S), self.running.said
 
+    def end(self) -> None:
+        """Send no more; returns when the last answers are there."""
+        self._ending.set()
+        self.join()
+
     def join(self) -> None:
         """Return when all threads have met the service's end."""
         for thread in self._threads:
-            thread.join(WAIT_S)
+            thread.join(2 * WAIT_S)
             assert not thread.is_alive()
 
-    def _run(self) -> None:
-        with httpx.Client(base_url=self.running.ingest, timeout=WAIT_S) as client:
-            while True:
+    def _run(self, number: int) -> None:
+        headers = {"Stallwatch-Sender": f"{self.prefix}/{number}"}
+        with httpx.Client(base_url=self.running.ingest, timeout=WAIT_S, headers=headers) as client:
+            while not self._ending.wait(self.pause_s):
                 with self._lock:
                     parcel = next(self._parcels)
                 try:

@@ -25,6 +25,7 @@ STALLWATCH: Final = Path(sys.executable).with_name("stallwatch")
 ROOT: Final = Path(__file__).parents[2]
 WAIT_S: Final = 60.0
 """How long anything may take before a test gives up: the machine may be busy."""
+DRAIN_WAIT_S: Final = 600.0
 PAUSE_S: Final = 0.1
 SETTINGS: Final = """
 [store]
@@ -91,10 +92,10 @@ def run_all(commands: Sequence[Sequence[str]]) -> list[Ended]:
     return [Ended(**one) for one in json.loads(ended.stdout)]
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], wait_s: float = WAIT_S) -> None:
     """Return when the condition holds; asked often."""
     clock, pause = SystemClock(), threading.Event()
-    deadline_s = clock.monotonic_s() + WAIT_S
+    deadline_s = clock.monotonic_s() + wait_s
     while not condition():
         assert clock.monotonic_s() < deadline_s, "it never came to hold"
         clock.wait(pause, PAUSE_S)
@@ -107,13 +108,22 @@ class Place:
     folder: Path
     more: str = ""
     """Further sections of the configuration."""
+    url: str = ""
+    """The store, where it is not embedded in the data folder."""
+    roles: str = ""
+    """What of the service runs; empty: all."""
+    spooling: str = ""
+    """Further lines of the section [collector]."""
     config: Path = field(init=False)
     data: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
         self.config = self.folder / "stallwatch.toml"
-        self.config.write_text(SETTINGS.format(data=self.data) + self.more, encoding="utf-8")
+        text = SETTINGS.format(data=self.data).replace("[web]", f"{self.spooling}[web]")
+        if self.url:
+            text = text.replace(f'"chdb://{self.data}"', f'"{self.url}"\nstate = "{self.data}"')
+        self.config.write_text(text + self.more, encoding="utf-8")
 
     def argv(self, *argv: str) -> list[str]:
         """The command's words with this place's configuration behind them."""
@@ -141,8 +151,10 @@ class Running:
         self.place = place
         self.said: list[str] = []
         self._ready = threading.Event()
+        # The last of the addresses that it prints.
+        self._last = "web: " if place.roles and "collector" not in place.roles else "OTLP/gRPC: "
         self._process = subprocess.Popen(
-            [STALLWATCH, *place.argv("serve")],
+            [STALLWATCH, *place.argv("serve", *(["--roles", place.roles] if place.roles else []))],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -159,10 +171,17 @@ class Running:
         """Return when it listens and says where."""
         assert self._ready.wait(WAIT_S), self.said
         assert self._process.poll() is None, self.said
+        if self.place.url:
+            self.web, self.ingest = self._printed("web: "), self._printed("OTLP/HTTP")
+            return
         announced = (self.place.data / FILE_NAME).read_bytes()
         serving = msgspec.json.decode(announced, type=Serving)
         assert serving.pid == self._process.pid
         self.web, self.ingest = serving.web, serving.ingest
+
+    def _printed(self, what: str) -> str:
+        lines = [line for line in self.said if line.startswith(what)]
+        return lines[0].rpartition(" ")[2].strip() if lines else ""
 
     def terminate(self) -> int:
         """SIGTERM; its exit status."""
@@ -186,6 +205,16 @@ class Running:
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
+    def metric(self, name: str) -> float:
+        """The sum of a metric's samples."""
+        lines = httpx.get(f"{self.web}/metrics", timeout=WAIT_S).text.splitlines()
+        samples = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
+
+    def until_drained(self) -> None:
+        """Return when nothing waits on the collector's disk."""
+        until(lambda: self.metric("collector_spool_records") == 0, DRAIN_WAIT_S)
+
     def tell(self, *events: dict[str, Any]) -> dict[str, Any]:
         """Send step events, all of which must be accepted."""
         answer = httpx.post(f"{self.ingest}/v1/events", json=events, timeout=WAIT_S)
@@ -203,8 +232,7 @@ class Running:
         with stream:
             for line in stream:
                 self.said.append(line)
-                # The last of the addresses that it prints.
-                if line.startswith("OTLP/gRPC: "):
+                if line.startswith(self._last):
                     self._ready.set()
         self._ready.set()
 

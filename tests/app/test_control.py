@@ -50,3 +50,10 @@ def test_unknown_and_broken() -> None:
     assert client().post("/nope", json={}).status_code == 404
     broken = client().post("/echo", content="{", headers={"Content-Type": "application/json"})
     assert broken.status_code == 400
+
+
+@pytest.mark.parametrize("content", ["7", "[]", '"x"', "null", "[" * 100_000])
+def test_what_is_no_object_is_refused(content: str) -> None:
+    answer = client().post("/echo", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -160,6 +161,7 @@ def test_a_body_that_only_the_engine_refuses_harms_nobody(store: Store) -> None:
     errors = [future.exception(WAIT_S) for future in futures]
     batcher.close()
     assert [type(error) for error in errors] == [type(None), Permanent, type(None)]
+    store.fold(NOW)
     rows = store.select("SELECT name FROM span_log ORDER BY name")
     assert [row["name"] for row in rows] == ["span 2", "span 3"]
     rejected = store.select("SELECT sum(rejected) AS n FROM sender_beat")
@@ -187,6 +189,7 @@ def test_the_same_batch_sent_twice_lands_once(store: Store) -> None:
     batcher.submit_otlp(Body(trace_request(span(1)), NOW, "s"), 1).result(WAIT_S)
     batcher.close()
     assert lossy.lost == 1
+    store.fold(NOW)
     assert store.select("SELECT count() AS n FROM span_log") == [{"n": 1}]
     assert store.select("SELECT sum(accepted) AS n FROM sender_beat") == [{"n": 1}]
 
@@ -251,3 +254,23 @@ def test_a_defect_in_the_committer_is_heard_by_whoever_waits() -> None:
     assert not batcher.healthy
     with pytest.raises(Transient):
         batcher.submit_otlp(Body(b"3", NOW, "s"), 1)
+
+
+def test_what_is_being_inserted_is_waiting_too_until_it_is_stored() -> None:
+    """Two inserts under way, whichever ends first."""
+    store = FakeStore()
+    meters = Meters(CollectorRegistry())
+    batcher = Batcher(store, ManualClock(NOW), meters, 0, 1_000_000, inflight_inserts=2)
+    store.gate.clear()
+    older = batcher.submit_otlp(Body(b"older", NOW, "s"), 1)
+    assert store.entered.wait(WAIT_S)
+    store.entered.clear()
+    newer = batcher.submit_otlp(Body(b"newer", NOW + timedelta(seconds=1), "s"), 1)
+    assert store.entered.wait(WAIT_S)
+    assert batcher.oldest_waiting_at() == NOW
+    store.gate.set()
+    older.result(WAIT_S)
+    newer.result(WAIT_S)
+    batcher.close()
+    assert batcher.oldest_waiting_at() is None
+    assert {len(insert.payloads) for insert in store.inserts} == {1}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.events import ERRORS_MAX, EVENTS_MAX, parse_events
+from collector.limits import TEXT_MAX
 from collector.refusals import TooLarge, Unsupported
 from stallwatch.clock import ManualClock
 from stallwatch.errors import InputError
@@ -176,7 +177,7 @@ def test_extreme_values_that_are_allowed_reach_the_store(
     events = [
         step_event(1, sequence=2**63 - 1, payload_bytes=2**63 - 1, attempt=2**31 - 1),
         step_event(2, timeout_s=1e18, backoff_rate=1e-300, due="9999-01-01T00:00:00Z"),
-        step_event(3, step="x" * 100_000, error_message="\u0000\U0001f600"),
+        step_event(3, step="x" * TEXT_MAX, error_message="\u0000\U0001f600"),
         step_event(4, big=10**40, nested={"a": [1, {"b": None}]}),
         step_event(5, time="2000-01-01T00:00:00Z", due="1900-01-01T00:00:00Z"),
     ]

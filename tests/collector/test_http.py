@@ -5,29 +5,10 @@ import json
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import pytest
 from google.rpc import status_pb2
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-    ExportLogsServiceResponse,
-)
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    Gauge,
-    Metric,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
 
 from stallwatch.clock import ManualClock
 from stallwatch.config.settings import CollectorConfig
@@ -86,50 +67,6 @@ def error_of(response: httpx.Response) -> str:
     return str(response.json()["message"])
 
 
-def test_answers_come_in_the_encoding_of_the_request(client: httpx.Client) -> None:
-    body = trace_request(span(1))
-    answer = client.post("/v1/traces", content=body, headers=PROTOBUF)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-protobuf")
-    assert ExportTraceServiceResponse.FromString(answer.content) == ExportTraceServiceResponse()
-    answer = client.post("/v1/traces", json={"resourceSpans": []})
-    assert (answer.status_code, answer.json()) == (200, {})
-
-
-@pytest.mark.parametrize(
-    ("encoding", "packed"),
-    [
-        ("gzip", gzip.compress),
-        ("GZIP", gzip.compress),
-        ("x-gzip", gzip.compress),
-        ("deflate", zlib.compress),
-        ("deflate", lambda data: zlib.compress(data, wbits=-15)),
-        ("gzip", lambda data: gzip.compress(data[:10]) + gzip.compress(data[10:])),
-        ("identity", bytes),
-        ("", bytes),
-    ],
-)
-def test_content_encodings(
-    client: httpx.Client, fake: FakeStore, encoding: str, packed: type[bytes]
-) -> None:
-    body = trace_request(span(1))
-    headers = {**PROTOBUF, "content-encoding": encoding}
-    assert client.post("/v1/traces", content=packed(body), headers=headers).status_code == 200
-    assert fake.stored() == [body]
-
-
-def test_chunked_bodies_and_parameters_of_the_content_type(
-    client: httpx.Client, fake: FakeStore
-) -> None:
-    text = json.dumps({"resourceSpans": []}).encode()
-    chunks = iter([text[:5], text[5:]])
-    headers = {"content-type": 'Application/JSON; charset="UTF-8"; q=1'}
-    assert client.post("/v1/traces", content=chunks, headers=headers).status_code == 200
-    body = trace_request(span(1))
-    pieces = iter([body[:7], body[7:]])
-    assert client.post("/v1/traces", content=pieces, headers=PROTOBUF).status_code == 200
-    assert fake.stored() == [body]
-
-
 @pytest.mark.parametrize(
     ("headers", "content", "status", "says"),
     [
@@ -142,7 +79,7 @@ def test_chunked_bodies_and_parameters_of_the_content_type(
         ({"content-type": "text/plain"}, b"hello", 415, "text/plain"),
         ({}, b"hello", 415, "send application/x-protobuf"),
         ({"content-type": "application/json; charset=utf-16"}, b"{}", 415, "utf-16"),
-        ({**PROTOBUF, "content-encoding": "zstd"}, b"x", 415, "zstd"),
+        ({**PROTOBUF, "content-encoding": "br"}, b"x", 415, "br"),
         ({**PROTOBUF, "content-encoding": "gzip"}, b"not gzip", 400, "gzip"),
         (
             {**PROTOBUF, "content-encoding": "gzip"},
@@ -180,11 +117,6 @@ def test_what_cannot_be_read_goes_back_with_the_reason(
     assert fake.stored() == [good]
 
 
-def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(client: httpx.Client) -> None:
-    answer = client.post("/v1/traces", content=iter([b"x" * 60_000] * 2), headers=PROTOBUF)
-    assert answer.status_code == 413
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status", "says"),
     [
@@ -204,43 +136,6 @@ def test_unknown_paths_and_methods(
     assert says in error_of(answer)
     if status == 405:
         assert answer.headers["allow"] == "POST"
-
-
-def test_logs_and_metrics_are_accepted_and_their_answer_says_that_they_are_not_stored(
-    client: httpx.Client, fake: FakeStore
-) -> None:
-    logs = ExportLogsServiceRequest(
-        resource_logs=[ResourceLogs(scope_logs=[ScopeLogs(log_records=[LogRecord(), LogRecord()])])]
-    )
-    answer = client.post("/v1/logs", content=logs.SerializeToString(), headers=PROTOBUF)
-    told = ExportLogsServiceResponse.FromString(answer.content).partial_success
-    assert (answer.status_code, told.rejected_log_records) == (200, 2)
-    assert "not stored" in told.error_message
-
-    point = NumberDataPoint(as_int=1)
-    metrics = [
-        Metric(name="a", gauge=Gauge(data_points=[point])),
-        Metric(name="b", sum=Sum(data_points=[point, point])),
-        Metric(name="c"),
-    ]
-    request = ExportMetricsServiceRequest(
-        resource_metrics=[ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=metrics)])]
-    )
-    answer = client.post("/v1/metrics", content=request.SerializeToString(), headers=PROTOBUF)
-    points = ExportMetricsServiceResponse.FromString(answer.content).partial_success
-    assert (answer.status_code, points.rejected_data_points) == (200, 3)
-    assert "not stored" in points.error_message
-
-    answer = client.post("/v1/logs", json={"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}]})
-    assert answer.json()["partialSuccess"]["rejectedLogRecords"] == "1"
-    gauge: dict[str, Any] = {"gauge": {"dataPoints": [{}, {}]}}
-    answer = client.post(
-        "/v1/metrics", json={"resourceMetrics": [{"scopeMetrics": [{"metrics": [gauge]}]}]}
-    )
-    assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "2"
-    assert client.post("/v1/logs", json={"resourceLogs": 1}).status_code == 400
-    assert client.post("/v1/metrics", content=b"\x0a\xff", headers=PROTOBUF).status_code == 400
-    assert fake.tried == []
 
 
 @pytest.mark.parametrize("headers", [PROTOBUF, JSON])
@@ -308,6 +203,7 @@ def test_times_that_cannot_be_are_quarantined_and_their_neighbours_stored(
         span(3, datetime(2100, 1, 1, tzinfo=UTC), name="far"),
     )
     assert stored.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 200
+    store.fold(NOW)
     assert store.select("SELECT name FROM span_log") == [{"name": "good"}]
     reasons = [row["reason"] for row in store.select("SELECT reason FROM quarantine ORDER BY 1")]
     assert reasons == ["start is before 2000", "start is more than 24 h ahead"]
@@ -334,6 +230,7 @@ def test_json_ids_and_attributes_arrive_as_protobufs_do(stored: httpx.Client, st
     }
     answer = stored.post("/v1/traces", json={"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]})
     assert answer.status_code == 200
+    store.fold(NOW)
     row = store.select(
         "SELECT lower(hex(trace_id)) AS t, lower(hex(span_id)) AS s, kind, status, attributes FROM span_log"
     )[0]
@@ -359,6 +256,7 @@ def test_the_sender_is_named_by_its_header_or_by_address_and_product(
         content=trace_request(span(2)),
         headers={**PROTOBUF, **agent, "stallwatch-sender": "shop gateway"},
     )
+    store.fold(NOW)
     senders = store.select("SELECT sender FROM span_log ORDER BY span_id")
     assert [row["sender"] for row in senders] == [
         "127.0.0.1 OTel-OTLP-Exporter-Python",
@@ -372,6 +270,7 @@ def test_the_header_for_history_marks_spans_and_events(stored: httpx.Client, sto
     stored.post("/v1/traces", content=trace_request(span(2)), headers=PROTOBUF)
     stored.post("/v1/events", json=step_event(1), headers=history)
     stored.post("/v1/events", json=step_event(2))
+    store.fold(NOW)
     spans = store.select("SELECT historical FROM span_log ORDER BY span_id")
     events = store.select("SELECT historical FROM step_event_log ORDER BY execution_id")
     assert [row["historical"] for row in spans] == [True, False]

@@ -75,6 +75,7 @@ def test_otlp_files(
     assert errors_of(progress) == []
     assert (progress[-1].accepted, progress[-1].bytes_total) == (2, path.stat().st_size)
     assert progress[-1].bytes_done == progress[-1].bytes_total
+    store.fold(NOW)
     rows = store.select("SELECT name, historical, sender FROM span_log ORDER BY name")
     assert rows == [
         {"name": f"span {number}", "historical": True, "sender": "import"} for number in (1, 2)
@@ -125,6 +126,7 @@ def test_bad_documents_are_named_and_the_rest_goes_on(
     ]
     assert "traceId" in errors[1]
     assert progress[-1].accepted == 2
+    store.fold(NOW)
     assert len(store.select("SELECT 1 FROM span_log")) == 2
 
 

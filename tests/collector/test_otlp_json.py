@@ -12,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from collector.otlp import LOGS, METRICS, TRACES
 from collector.otlp_json import trace_request
 from stallwatch.errors import InputError
+from tests.collector.helpers import NOW
 
 
 def one_span(**fields: Any) -> Span:
@@ -173,7 +174,7 @@ def test_no_json_makes_the_decoder_fail(spans: list[Any]) -> None:
 @given(st.binary(max_size=100), st.booleans(), st.sampled_from([TRACES, LOGS, METRICS]))
 def test_no_bytes_make_a_check_fail(body: bytes, is_json: bool, signal: Any) -> None:
     try:
-        checked = signal.check(body, is_json)
+        checked = signal.read(body, is_json, NOW, "default")
     except InputError as error:
         reason = str(error)
     else:

@@ -50,6 +50,7 @@ def send(exporter: SpanExporter) -> None:
 
 
 def assert_complete(store: Store, sender: str, service: str = "shop") -> None:
+    store.fold(NOW)
     row = store.select(
         "SELECT count() AS n, uniqExact(span_id) AS different, any(service) AS service, "
         "any(sender) AS sender FROM span_log"
@@ -135,6 +136,7 @@ def test_javascript(store: Store, collector: Collector, kind: str, compression: 
         )
     assert (done.returncode, done.stderr) == (0, "")
     assert_complete(store, "127.0.0.1 OTel-OTLP-Exporter-JavaScript", "unknown_service:node")
+    store.fold(NOW)
     row = store.select(
         "SELECT attributes, scope, length(events) AS events FROM span_log WHERE name = 'js 7'"
     )[0]

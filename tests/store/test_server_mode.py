@@ -125,6 +125,7 @@ def test_raw_otlp(server_store: Store, now: datetime) -> None:
         end_time_unix_nano=began + 1_500_000_000,
     )  # fmt: skip
     server_store.insert_otlp([Body(request.SerializeToString(), now, "sdk")])
+    server_store.fold(now)
     [span] = server_store.select("SELECT * FROM spans")
     assert (span["name"], span["duration_s"], span["sender"]) == ("GET /", 1.5, "sdk")
     assert span["trace_id"] == (b"t" * 16).hex()

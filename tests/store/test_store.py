@@ -1,15 +1,17 @@
 """The store around the folds: batches, quarantine, redaction, statistics, forgetting, retention."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stallwatch.errors import StoreRefused
+from stallwatch.errors import StoreRefused, StoreUnavailable
 from stallwatch.model.events import StepEvent, event_from_dict
-from stallwatch.store import Body, Store, folding
+from stallwatch.store import Body, Store, folding, landing
 from stallwatch.store.forgetting import Retention
+from stallwatch.store.statements import sql_text
 from tests.spans import Span, request
 
 DAY_S = 86_400.0
@@ -30,6 +32,7 @@ def test_the_same_token_lands_once(store: Store, now: datetime) -> None:
     for _ in range(2):
         store.insert_otlp([body], token="batch-1")
         store.insert_events([told(now, 0, "workflow.started")], now, "me", token="batch-2")
+    store.fold(now)
     assert count(store, "span_log") == 1
     assert count(store, "step_event_log") == 1
     assert store.select("SELECT sum(accepted) AS n FROM ingest_health") == [{"n": 2}]
@@ -39,6 +42,7 @@ def test_a_span_delivered_twice_is_one_span(store: Store, now: datetime) -> None
     body = Body(request(Span("a", start_at=now)), now, "me")
     store.insert_otlp([body])
     store.insert_otlp([body])
+    store.fold(now)
     assert count(store, "spans") == 1
 
 
@@ -58,6 +62,7 @@ def test_what_cannot_be_believed_is_quarantined_and_its_neighbours_are_not(
 ) -> None:
     span.start_at = None if span.start_ns is not None else now
     store.insert_otlp([Body(request(span, Span("good", start_at=now)), now, "me")])
+    store.fold(now)
     assert [row["reason"] for row in store.select("SELECT reason FROM quarantine")] == [reason]
     assert [row["name"] for row in store.select("SELECT name FROM spans")] == ["good"]
     assert store.select("SELECT accepted, quarantined FROM ingest_health") == [
@@ -67,12 +72,14 @@ def test_what_cannot_be_believed_is_quarantined_and_its_neighbours_are_not(
 
 def test_a_span_that_ends_before_it_starts_took_no_time(store: Store, now: datetime) -> None:
     store.insert_otlp([Body(request(Span("a", start_at=now, duration_s=-5)), now, "me")])
+    store.fold(now)
     assert store.select("SELECT duration_s FROM spans") == [{"duration_s": 0.0}]
 
 
 def test_attribute_values_keep_their_meaning(store: Store, now: datetime) -> None:
     attributes = {"s": "", "i": 0, "f": 0.5, "b": False, "l": ["a", 1]}
     store.insert_otlp([Body(request(Span("a", start_at=now, attributes=attributes)), now, "me")])
+    store.fold(now)
     assert store.select("SELECT attributes FROM spans")[0]["attributes"] == {
         "s": "",
         "i": "0",
@@ -80,6 +87,56 @@ def test_attribute_values_keep_their_meaning(store: Store, now: datetime) -> Non
         "b": "false",
         "l": '["a","1"]',
     }
+
+
+def test_a_span_beyond_the_limits_loses_what_is_too_much_and_is_counted(
+    store: Store, now: datetime
+) -> None:
+    """128 attributes and 16 KiB each by default; a cut in the middle of a letter leaves no half of it."""
+    many = Span("many", start_at=now, attributes={f"key {i:03}": "v" for i in range(200)})
+    long = Span("long", start_at=now, attributes={"text": "x" + "ä" * 10_000, "api.key": "hunter2"})
+    usual = Span("usual", start_at=now, attributes={f"key {i:03}": "v" for i in range(128)})
+    store.insert_otlp([Body(request(many, long, usual), now, "me")])
+    store.fold(now)
+    rows = store.select("SELECT name, attributes FROM spans ORDER BY name")
+    kept = {row["name"]: row["attributes"] for row in rows}
+    assert list(kept["many"]) == [f"key {i:03}" for i in range(128)]
+    assert kept["usual"] == kept["many"]
+    cut = kept["long"]["text"]
+    assert len(cut.encode()) <= 16 * 1024 + 6
+    assert set(cut[1:8000]) == {"ä"}
+    assert cut.endswith("…")
+    assert kept["long"]["api.key"] == "[redacted]"
+    assert store.select("SELECT sum(limited) AS n FROM sender_beat") == [{"n": 2}]
+
+
+def test_spans_that_are_sorted_again_after_a_crash_are_not_there_twice(
+    store: Store, now: datetime
+) -> None:
+    """The fold is cut short behind every one of its statements, and done again."""
+    bad = Span("bad", trace_id=b"short", start_at=now)
+    store.insert_otlp([Body(request(bad, Span("good", start_at=now)), now, "me")])
+    for statement in range(1, 100):
+        with pytest.MonkeyPatch.context() as patch:
+            left = iter(range(statement))
+            patch.setattr(landing, "sql_text", lambda *name, left=left: _failing(left, *name))
+            try:
+                store.fold(now)
+            except StoreUnavailable:
+                continue
+        break
+    assert statement > 4
+    assert store.select("SELECT name FROM spans") == [{"name": "good"}]
+    assert store.select("SELECT count() AS n FROM quarantine") == [{"n": 1}]
+    assert store.select("SELECT accepted, quarantined FROM ingest_health") == [
+        {"accepted": 1, "quarantined": 1}
+    ]
+
+
+def _failing(left: Iterator[int], folder: str, name: str) -> str:
+    if next(left, None) is None:
+        raise StoreUnavailable("cut short")
+    return sql_text(folder, name)
 
 
 TASK_TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAV" + "x9Zk" * 20

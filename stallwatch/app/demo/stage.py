@@ -21,10 +21,13 @@ from stallwatch.app.reporting import write_weekly_report
 from stallwatch.app.service import Service
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
+from stallwatch.config.settings import is_loopback
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Finding, Status
 
 LOOK_S: Final = 0.5
+UNPROTECTED: Final = dict.fromkeys(("tokens_file", "tls_cert", "tls_key", "tls_client_ca"))
+"""A demo talks to itself, on this machine alone, without the secrets of the real service."""
 
 
 @dataclass
@@ -93,11 +96,14 @@ class Stage:
                     ),
                     "collector": settings.collector.model_copy(
                         update={
+                            **UNPROTECTED,
                             "otlp_http": free(settings.collector.otlp_http),
                             "otlp_grpc": free(settings.collector.otlp_grpc),
                         }
                     ),
-                    "web": settings.web.model_copy(update={"listen": free(settings.web.listen)}),
+                    "web": settings.web.model_copy(
+                        update={**UNPROTECTED, "listen": free(settings.web.listen)}
+                    ),
                     "detectors": settings.detectors.model_copy(update=detectors),
                 }
             ),
@@ -198,8 +204,10 @@ def verdict(ok: bool) -> Text:
 
 
 def free(address: str) -> str:
-    """The address if nothing listens there, else the same host with a port that is free."""
+    """This machine's own side of the address, with its port if nothing listens there, else one that is free."""
     host, _, port = address.rpartition(":")
+    if not is_loopback(address):
+        host = "127.0.0.1"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

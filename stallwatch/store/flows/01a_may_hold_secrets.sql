@@ -1,4 +1,5 @@
--- Whether some name or value of the map may have to be redacted: true more often than needed, never less often.
+-- Whether some name or value of the map may have to be redacted: true more often than needed, never less often. One search over
+-- all names, and one over all values, costs a fraction of one for each.
 CREATE OR REPLACE FUNCTION stallwatch_may_hold_secrets AS (attributes) ->
     multiMatchAny(
         arrayStringConcat(mapKeys(attributes), '\n'),

@@ -5,6 +5,6 @@ SELECT
     toUInt64(0) AS rejected,
     toUInt64(0) AS quarantined,
     dateDiff('millisecond', max(time), any(received_at)) / 1000 AS lag_s,
-    min(historical) AS historical
+    min(historical OR received_at > time + INTERVAL 1 DAY) AS historical
 FROM event_inbox
 GROUP BY sender, namespace, received_at

@@ -1,1 +1,1 @@
-SELECT greatest((SELECT max(batch) FROM touched_execution), (SELECT max(batch) FROM touched_trace), (SELECT max(batch) FROM claimed_span)) AS batch
+SELECT greatest((SELECT max(batch) FROM touched_execution), (SELECT max(batch) FROM span_landing), (SELECT max(value) FROM progress WHERE name = 'folded_batch')) AS batch

@@ -11,7 +11,7 @@ CONVENTIONS = conventions()
 
 def test_a_file_is_one_statement_with_its_reason_in_front() -> None:
     flows = [definition.sql for definition in CONVENTIONS.flows]
-    for sql in [*flows, *CONVENTIONS.spans.values(), *CONVENTIONS.traces]:
+    for sql in [*flows, *CONVENTIONS.noting, *CONVENTIONS.spans.values(), *CONVENTIONS.traces]:
         assert sql.startswith("-- ")
         assert ";" not in re.sub(r"--.*|'[^']*'", "", sql)
 
@@ -28,7 +28,7 @@ def test_a_flow_follows_what_it_uses() -> None:
 def test_a_convention_reads_the_spans_that_are_claimed_in_its_name() -> None:
     for name, sql in CONVENTIONS.spans.items():
         assert f"claimed_by = '{name}'" in sql
-        assert "batch > {after:UInt64} AND batch <= {upto:UInt64}" in sql
+        assert "FROM fold_span" in sql
 
 
 def test_every_engine_that_is_recognised_has_a_convention() -> None:
