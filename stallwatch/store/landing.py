@@ -5,14 +5,19 @@ batches; then the conventions that have something to read do. A statement takes 
 little, so those that have nothing to do are left out.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 
+from stallwatch.errors import StoreRefused
 from stallwatch.store.definitions import Conventions
+from stallwatch.store.engine import translated
 from stallwatch.store.statements import sql_text
 
+SHARES_MAX: Final = 4096
+"""Into how many shares the spans of a part are split before what is left with a bad one is set aside with it."""
 PART_SPANS: Final = 200_000
 """About how many spans are sorted at once: they are in memory meanwhile."""
 MINUTE_US: Final = 60_000_000
@@ -22,6 +27,8 @@ _FOUND: Final = "SELECT groupUniqArray(claimed_by), countIf(reason != '') FROM f
 _TRACES: Final = "SELECT (SELECT count() FROM trace_root) + (SELECT count() FROM generic_trace)"
 _PARTITIONS: Final = """SELECT DISTINCT partition FROM system.parts
 WHERE database = currentDatabase() AND table = 'span_landing' AND active AND toUInt64(partition) < {minute:UInt64}"""
+
+log = logging.getLogger(__name__)
 
 
 class Landing:
@@ -48,31 +55,59 @@ class Landing:
 
     def _sort_part(self, window: dict[str, Any]) -> None:
         parameters = window | {"generic_services": self._services}
-        claimed_by = "stallwatch_claimed_by(scope, attributes)" if self._conventions.flows else "''"
-        self._client.command("TRUNCATE TABLE fold_span")
-        spans = sql_text("sorting", "1_spans").replace("{{claimed_by}}", claimed_by)
-        self._client.command(spans, parameters=parameters)
-        claimed, quarantined = self._client.query(_FOUND).result_rows[0]
+        claimed, quarantined = self._fill(window)
         self._client.command(sql_text("sorting", "2_span_log"))
         if quarantined:
             self._client.command(sql_text("sorting", "3_quarantine"), parameters=parameters)
         self._client.command(sql_text("sorting", "4_sender_beat"), parameters=parameters)
         for statement in self._conventions.noting:
             self._client.command(statement, parameters=parameters)
-        for name, statement in self._conventions.spans.items():
-            if name in claimed:
-                self._client.command(statement)
+        self._read_spans(window, claimed)
         self._client.command("TRUNCATE TABLE fold_span")
+
+    def _fill(
+        self, window: dict[str, Any], shares: int = 1, share: int = 0
+    ) -> tuple[set[str], int]:
+        """Put a share of the window's spans into `fold_span`: who claims some, and how many cannot be believed."""
+        claimed_by = "stallwatch_claimed_by(scope, attributes)" if self._conventions.flows else "''"
+        spans = sql_text("sorting", "1_spans").replace("{{claimed_by}}", claimed_by)
+        self._client.command("TRUNCATE TABLE fold_span")
+        self._client.command(spans, parameters={**window, "shares": shares, "share": share})
+        claimed, quarantined = self._client.query(_FOUND).result_rows[0]
+        return set(claimed), int(quarantined)
+
+    def _read_spans(
+        self, window: dict[str, Any], claimed: set[str], shares: int = 1, share: int = 0
+    ) -> None:
+        """Make step events of what is in `fold_span`. What a convention fails on is halved until it is alone."""
+        try:
+            with translated():
+                for name in self._conventions.spans:
+                    if name in claimed:
+                        self._client.command(self._conventions.spans[name])
+        except StoreRefused as error:
+            if shares < SHARES_MAX:
+                for half in (share, share + shares):
+                    found, _ = self._fill(window, 2 * shares, half)
+                    self._read_spans(window, found, 2 * shares, half)
+                return
+            log.error("spans of %s are set aside: %s", ", ".join(sorted(claimed - {""})), error)
+            self._client.command(sql_text("sorting", "5_set_aside"))
 
     def _read_traces(self, window: dict[str, Any]) -> None:
         if self._client.query(_TRACES).result_rows[0][0] == 0:
             return
         waiting = self._client.query(sql_text("sorting", "0_waiting"), parameters=window)
-        if any(int(number) for number in waiting.result_rows[0]):
-            for statement in self._conventions.traces:
-                self._client.command(
-                    statement, parameters=window | {"generic_services": self._services}
-                )
+        if not any(int(number) for number in waiting.result_rows[0]):
+            return
+        parameters = window | {"generic_services": self._services}
+        for statement in self._conventions.traces:
+            try:
+                with translated():
+                    self._client.command(statement, parameters=parameters)
+            except StoreRefused as error:
+                # To try for ever would keep everything else from being folded.
+                log.error("traces of batches up to %s are left out: %s", window["upto"], error)
 
     def _clear(self, upto: int) -> None:
         """Drop what is sorted and so old that no batch can come late to it."""

@@ -1,4 +1,4 @@
--- The spans of batches in (after, upto]: hex ids, believable times, whose they are. What cannot be believed gets a reason.
+-- The spans of batches in (after, upto], or a share of them: hex ids, believable times, whose they are. What cannot be believed gets a reason.
 INSERT INTO fold_span
 SELECT
     received_at, sender,
@@ -37,4 +37,5 @@ FROM
         least(greatest(end_ns, start_ns), 4102444800000000000) AS ended_ns
     FROM span_landing
     WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}
+        AND cityHash64(trace_id, span_id) % {shares:UInt64} = {share:UInt64}
 )
