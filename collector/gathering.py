@@ -14,6 +14,11 @@ BATCH_BYTES: Final = 8 * 1024 * 1024
 """While no insert is under way, a batch goes at once when it has this size, however young it is."""
 BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
 """What gathers while inserts are under way goes together up to this size: each insert costs much by itself."""
+TRICKLE_BYTES: Final = 256 * 1024
+"""Less than this is not worth an insert every `batch_s`: the engine plans each for tens of milliseconds."""
+REST: Final = 3.0
+REST_S_MAX: Final = 0.15
+"""After an insert a trickle waits this many times as long as it took, but not longer than REST_S_MAX."""
 
 
 class Gathering:
@@ -26,9 +31,11 @@ class Gathering:
         self._batch_s = batch_s
         self._queue: deque[Item] = deque()
         self._queued_bytes = 0
-        self._in_hand: list[list[Item]] = []
+        self._in_hand: list[tuple[list[Item], float]] = []
+        self._rest_until_s = clock.monotonic_s()
         self._arrived = threading.Event()
         self._full = threading.Event()
+        self._worth = threading.Event()
         self._ended = threading.Event()
         self._closing = False
         self._picking = threading.Lock()
@@ -49,13 +56,17 @@ class Gathering:
         """The next requests to insert, for one thread after the other; empty when closing and nothing is left.
 
         Returns when the oldest waited `batch_s` or they are BATCH_BYTES together; while inserts are under way, when it
-        waited twice as long, one of them ended, or they are BATCH_BYTES_MAX.
+        waited twice as long, one of them ended, or they are BATCH_BYTES_MAX. A trickle also waits for the rest after
+        the last insert.
         """
         with self._picking:
             while True:
                 self._arrived.wait()
                 if not self._clock.wait(self._full, self._batch_s):
                     self._wait_for_an_end()
+                    rest_s = self._rest_until_s - self._clock.monotonic_s()
+                    if rest_s > 0:
+                        self._clock.wait(self._worth, rest_s)
                 batch = self._pick()
                 # What was there may have gone elsewhere meanwhile.
                 if batch or self._closing:
@@ -63,8 +74,11 @@ class Gathering:
 
     def ended(self, batch: list[Item]) -> None:
         """The insert of a batch is over."""
+        now_s = self._clock.monotonic_s()
         with self.lock:
-            self._in_hand.remove(batch)
+            (hand,) = (hand for hand in self._in_hand if hand[0] is batch)
+            self._in_hand.remove(hand)
+            self._rest_until_s = now_s + min(REST_S_MAX, REST * (now_s - hand[1]))
             self._note_full()
         self._ended.set()
 
@@ -82,13 +96,13 @@ class Gathering:
         with self.lock:
             # The queue is in the order of arrival, what is in an insert need not be.
             waiting = [item.received_at for item in islice(self._queue, 1)]
-            return waiting + [item.received_at for batch in self._in_hand for item in batch]
+            return waiting + [item.received_at for batch, _ in self._in_hand for item in batch]
 
     def close(self) -> None:
         """Let `next_batch` wait no more."""
         with self.lock:
             self._closing = True
-            for event in (self._arrived, self._full, self._ended):
+            for event in (self._arrived, self._full, self._worth, self._ended):
                 event.set()
 
     def _wait_for_an_end(self) -> None:
@@ -109,15 +123,18 @@ class Gathering:
                 batch.append(self._queue.popleft())
             self._queued_bytes -= size_bytes
             if batch:
-                self._in_hand.append(batch)
+                self._in_hand.append((batch, self._clock.monotonic_s()))
             if not self._closing:
                 if not self._queue:
                     self._arrived.clear()
                 self._full.clear()
+                self._worth.clear()
                 self._note_full()
         return batch
 
     def _note_full(self) -> None:
+        if self._queued_bytes >= TRICKLE_BYTES:
+            self._worth.set()
         if self._queued_bytes >= (BATCH_BYTES_MAX if self._in_hand else BATCH_BYTES):
             self._full.set()
             self._ended.set()
