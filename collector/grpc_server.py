@@ -90,7 +90,7 @@ class GrpcServer:
 
     async def _start(self, address: str, credentials: Any) -> int:
         self._commits = Commits()
-        # Without tokens there is nobody to send away, and asking takes a tenth of what a small request takes.
+        # Without tokens there is nobody to send away, and every request would go through the door.
         doors = [_Door(self._admission)] if self._admission.needs_token else []
         self._server = grpc.aio.server(options=self._options, interceptors=doors)
         for signal in otlp.SIGNALS:

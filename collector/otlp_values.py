@@ -11,7 +11,7 @@ from collector import wire
 from stallwatch.errors import InputError
 
 _DEPTH_MAX: Final = 32
-"""Of an attribute's value; protobuf parsers stop at 100 levels of messages, and a level here is two of them."""
+"""Of an attribute's value; protobuf parsers stop at 100 levels of messages, and a level here is two or three."""
 _UINT64_MAX: Final = 2**64 - 1
 _INT64: Final = (-(2**63), 2**63 - 1)
 _UINT32: Final = (0, 2**32 - 1)

@@ -1,4 +1,4 @@
-"""Protobuf as bytes, field by field: ten times as fast as building messages and serializing them.
+"""Protobuf as bytes, field by field: less than half the work of building messages and serializing them.
 
 A field is given by its number in the .proto file and left out if it has its default value, as proto3 does.
 Wire facts: https://protobuf.dev/programming-guides/encoding/

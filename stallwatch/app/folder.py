@@ -11,6 +11,9 @@ from stallwatch.clock import Clock
 from stallwatch.errors import StallwatchError
 
 PAUSE_MIN_S: Final = 2.0
+PAUSE_AFTER_LITTLE_S: Final = 5.0
+LITTLE: Final = 1000
+"""Fewer executions than this take longer to plan than to fold: they may gather, and who reads folds them before."""
 RETRY_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
@@ -74,8 +77,9 @@ class Folder:
             self._dirty.wait()
             started_s = self._clock.monotonic_s()
             try:
-                self._fold()
-                pause_s = max(PAUSE_MIN_S, self._clock.monotonic_s() - started_s)
+                folded = self._fold()
+                took_s = self._clock.monotonic_s() - started_s
+                pause_s = PAUSE_AFTER_LITTLE_S if folded < LITTLE else max(PAUSE_MIN_S, took_s)
             except StallwatchError as error:
                 _log.error("fold failed, will be tried again", extra={"reason": str(error)})
                 self._failures.add(1)
@@ -83,7 +87,7 @@ class Folder:
                 pause_s = RETRY_S
             self._clock.wait(self._stopping, pause_s)
 
-    def _fold(self) -> None:
+    def _fold(self) -> int:
         # Cleared first: what is committed while this fold runs asks for another.
         self._dirty.clear()
         began_s = self._clock.monotonic_s()
@@ -91,3 +95,4 @@ class Folder:
         if folded:
             self._seconds.record(self._clock.monotonic_s() - began_s)
             self._executions.add(folded)
+        return folded

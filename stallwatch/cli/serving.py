@@ -91,9 +91,9 @@ def demo(
 def _look_for_garbage_seldom() -> None:
     """Keep Python's garbage collector from looking at all that was loaded again and again, once all is loaded.
 
-    Hundreds of requests wait for their commit at a time, each of them a few objects: by default it would look after every
-    few requests, which is a quarter of what a request of one span costs. What is of no more use is freed at once all
-    the same, but for cycles, and a request leaves none.
+    Hundreds of requests wait for their commit at a time, each of them a few objects: by default it would look after
+    every few requests, which is a quarter of what a request of one span costs. What is of no more use is freed at once
+    all the same, but for cycles.
     """
     gc.collect()
     gc.freeze()

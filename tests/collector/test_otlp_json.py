@@ -111,6 +111,34 @@ def test_nesting_is_bounded() -> None:
         _request(deep)
 
 
+def test_what_protobuf_could_not_read_again_is_refused() -> None:
+    """A level of a list of pairs is three of protobuf's, which stops at 100."""
+    deep: dict[str, Any] = {"intValue": 1}
+    for _ in range(31):
+        deep = {"kvlistValue": {"values": [{"key": "k", "value": deep}]}}
+    assert TRACES.check_protobuf(_request(deep)).count == 1
+    deep = {"kvlistValue": {"values": [{"key": "k", "value": deep}]}}
+    with pytest.raises(InputError):
+        _request(deep)
+    record = {"attributes": [{"key": "k", "value": deep}]}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+    with pytest.raises(InputError):
+        LOGS.read(body, True, NOW, "default")
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 101, 127, 128, 1023, 1024, 16_384, 2_097_152])
+def test_lengths(length: int) -> None:
+    text = "x" * length
+    read = one_span(name=text, attributes=[{"key": text, "value": {"stringValue": text}}])
+    pair = KeyValue(key=text, value=AnyValue(string_value=text))
+    assert read == Span(name=text, attributes=[pair])
+
+
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 1023, 1024, 2**63 - 1, -1, -(2**63)])
+def test_integers(number: int) -> None:
+    assert value(intValue=str(number)) == AnyValue(int_value=number)
+
+
 def _request(attribute: dict[str, Any]) -> bytes:
     spans = [{"attributes": [{"key": "k", "value": attribute}]}]
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
