@@ -48,9 +48,10 @@ class Landing:
         parameters = {"after": after, "upto": upto}
         sizes = self._client.query(sql_text("sorting", "0_sizes"), parameters=parameters)
         for part_after, part_upto in _parts(after, sizes.result_rows):
-            self._sort_part({"after": part_after, "upto": part_upto})
-        if sizes.result_rows and self._conventions.traces:
-            self._read_traces(parameters)
+            part = {"after": part_after, "upto": part_upto}
+            self._sort_part(part)
+            if self._conventions.traces:
+                self._read_traces(part)
         self._clear(upto)
 
     def _sort_part(self, window: dict[str, Any]) -> None:

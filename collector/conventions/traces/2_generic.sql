@@ -6,32 +6,6 @@ INSERT INTO step_event_log
     (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event, time, step, step_run_id, attempt, event_id,
     sequence, queue, downstream, idempotency_key, waiting_on, timeout_s, error_type, error_message, trace_id, span_id, attributes)
 WITH
-    touched AS
-    (
-        SELECT trace_id FROM touched_trace
-        WHERE batch > {after:UInt64} AND batch <= {upto:UInt64}
-    ),
-    wanted AS
-    (
-        SELECT trace_id FROM trace_root
-        WHERE trace_id IN (SELECT trace_id FROM touched)
-            AND trace_id NOT IN (SELECT trace_id FROM engine_trace WHERE trace_id IN (SELECT trace_id FROM touched))
-            AND (is_named OR arrayExists(
-                glob -> service LIKE replaceAll(replaceAll(replaceRegexpAll(glob, '[\\\\%_]', '\\\\\\0'), '*', '%'), '?', '_'),
-                {generic_services:Array(String)}))
-    ),
-    node AS
-    (
-        SELECT
-            *,
-            stallwatch_is_pending(attributes) AS is_pending,
-            if(is_pending, parent_span_id, span_id) AS node_id,
-            if(is_pending, toFixedString(unhex(leftPad(attributes['logfire.pending_parent_id'], 16, '0')), 8), parent_span_id) AS parent_id,
-            replaceRegexpOne(toString(name), '^(.*) \\(pending\\)$', if(is_pending, '\\1', '\\0')) AS node_name,
-            parent_id = toFixedString('', 8) AS is_root
-        FROM span_log FINAL
-        WHERE trace_id IN (SELECT trace_id FROM wanted)
-    ),
     root AS
     (
         SELECT
@@ -40,7 +14,7 @@ WITH
                 (node_id, namespace, stallwatch_said(attributes, 'engine', 'opentelemetry'), stallwatch_said(attributes, 'workflow', node_name),
                 stallwatch_said(attributes, 'execution_id', lower(hex(trace_id))), attributes['stallwatch.run_id'], received_at),
                 (start_at, node_id, is_pending)) AS it
-        FROM node
+        FROM fold_node AS node
         WHERE is_root AND (attributes['stallwatch.workflow'] != '' OR arrayExists(
             glob -> service LIKE replaceAll(replaceAll(replaceRegexpAll(glob, '[\\\\%_]', '\\\\\\0'), '*', '%'), '?', '_'),
             {generic_services:Array(String)}))
@@ -70,7 +44,7 @@ FROM
             is_pending,
             [(concat(level, 'started'), start_at, false)],
             [(concat(level, 'started'), start_at, false), (concat(level, if(status = 'error', 'failed', 'completed')), start_at + toIntervalNanosecond(toInt64(round(duration_s * 1e9))), true)])) AS said
-    FROM node
+    FROM fold_node AS node
     INNER JOIN root ON node.trace_id = root.trace_id
     WHERE node_id = it.1 OR NOT stallwatch_is_marked(attributes)
 ) AS node
