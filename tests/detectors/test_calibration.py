@@ -91,7 +91,8 @@ def test_a_sender_is_learned_from_fifty_gaps_on(store: Store, now: datetime) -> 
 def test_the_gaps_of_a_sender_are_between_its_deliveries(store: Store, now: datetime) -> None:
     known = learnt(store, now, 100)
     gaps = known.senders["shop"]
-    assert gaps.spread.longest_s == pytest.approx(49.0)
+    # What is known of a sender is known to the second.
+    assert gaps.spread.longest_s == pytest.approx(49.0, abs=1.0)
     # So long a pause comes every minute: it is a habit.
     assert gaps.threshold.seconds is not None
     assert gaps.threshold.seconds >= 1.5 * 49.0
