@@ -168,7 +168,7 @@ def _plan(
             f"the store was migrated by a newer Stallwatch: it has {', '.join(stray)}"
         )
     changes = [
-        Change("drop", name, f"DROP {objects[name]}")
+        Change("drop", name, f"DROP {objects[name].replace('VIEW', 'VIEW IF EXISTS')}")
         for name in applied
         if name not in by_name and objects[name].startswith("VIEW")
     ]

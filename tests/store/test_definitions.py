@@ -48,11 +48,20 @@ def test_an_edited_migration_is_refused(engine: Engine, now: datetime) -> None:
 def test_a_view_that_is_no_longer_defined_goes(engine: Engine, now: datetime) -> None:
     migrate(engine, [TABLE, VIEW, UPON], now)
     later = now + timedelta(seconds=1)
-    assert [c.sql for c in migrate(engine, [TABLE, VIEW], later)] == ["DROP VIEW w"]
+    assert [c.sql for c in migrate(engine, [TABLE, VIEW], later)] == ["DROP VIEW IF EXISTS w"]
     assert migrate(engine, [TABLE, VIEW], later) == []
     assert [
         c.action for c in migrate(engine, [TABLE, VIEW, UPON], later + timedelta(seconds=1))
     ] == ["create"]
+
+
+def test_a_view_that_moves_to_another_file_stays(engine: Engine, now: datetime) -> None:
+    migrate(engine, [TABLE, VIEW], now)
+    moved = Definition("views/9.sql", VIEW.sql, True)
+    later = now + timedelta(seconds=1)
+    assert [c.action for c in migrate(engine, [TABLE, moved], later)] == ["drop", "create"]
+    assert engine.rows("SELECT count() AS n FROM v") == [{"n": 0}]
+    assert migrate(engine, [TABLE, moved], later) == []
 
 
 def test_a_newer_store_is_refused(engine: Engine, now: datetime) -> None:
