@@ -79,6 +79,7 @@ class GrpcServer:
             starting = self._start(address, credentials)
             return asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         except BaseException:
+            # Whatever the reason, also Ctrl-C: the loop's thread must not outlive a start that failed.
             self._end()
             raise
 
@@ -140,6 +141,7 @@ class GrpcServer:
                 note_unreadable(self._batcher, signal, origin)
             await _abort(context, refusal_of(error))
         except Exception:
+            # Any defect: one request must not take the connection's other calls with it, nor go unanswered.
             log.exception("a request failed by a defect", extra={"signal": signal.name})
             await _abort(context, Refusal(500, INTERNAL, "the collector has a defect: see its log"))
         if not checked.rejected:

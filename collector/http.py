@@ -83,6 +83,7 @@ class _Edge:
             # Not admitted: nothing was read, and nothing is known of what it would have been.
             answer = answers.refused(refusal_of(error), _speaks_protobuf(request))
         except Exception:
+            # Any defect: its sender gets an answer in its own encoding, and the log says what it was.
             log.exception("a request failed by a defect", extra={"path": request.path[:100]})
             refusal = Refusal(500, INTERNAL, "the collector has a defect: see its log")
             answer = answers.refused(refusal, _speaks_protobuf(request))

@@ -57,6 +57,7 @@ class Spool:
                 self._db = open_file(folder)
                 self._count_all()
         except BaseException:
+            # Whatever the reason: a spool that is not open must not keep others from opening it.
             self._lock_file.close()
             raise
         meters.spool_bytes.set_function(lambda: self.size_bytes)

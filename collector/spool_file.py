@@ -118,6 +118,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         if found != "ok":
             raise sqlite3.DatabaseError(str(found))
     except BaseException:
+        # Whatever the reason: the file may be set aside next, and nothing may hold it.
         connection.close()
         raise
     return connection

@@ -11,15 +11,13 @@ def write_spool_bytes(
 ) -> None:
     """Note the bytes that wait by (sender, namespace); the view `ingest_health` shows them.
 
-    Other numbers of the same senders stay as they are. Where several collectors hear one sender, the last one counts.
+    Where several collectors hear one sender, the last one counts.
     """
-    rows = engine.rows("SELECT sender, namespace, skew_s FROM sender_state FINAL")
-    skew_s = {(row["sender"], row["namespace"]): float(row["skew_s"]) for row in rows}
     engine.insert_rows(
         "sender_state",
-        ("sender", "namespace", "skew_s", "spool_bytes", "written_at"),
+        ("sender", "namespace", "spool_bytes", "written_at"),
         [
-            (sender, namespace, skew_s.get((sender, namespace), 0.0), size_bytes, written_at)
+            (sender, namespace, size_bytes, written_at)
             for (sender, namespace), size_bytes in waiting.items()
         ],
     )
