@@ -6,6 +6,7 @@ import pytest
 
 from stallwatch.model.events import event_from_dict
 from stallwatch.store import Store
+from stallwatch.store.sender_state import write_spool_bytes
 
 
 def beat(store: Store, received_at: datetime, lag_s: float, sender: str = "sdk") -> None:
@@ -53,3 +54,12 @@ def test_what_went_back_is_not_a_delivery(store: Store, now: datetime) -> None:
     seen = health(store)
     assert (seen["lag_s"], seen["rejected"]) == (2.0, 7)
     assert seen["skew_s"] == pytest.approx(-2.0)
+
+
+def test_what_waits_on_a_collectors_disk_is_shown(store: Store, now: datetime) -> None:
+    beat(store, now, 2.0)
+    for size_bytes in (5000, 700):
+        now += timedelta(seconds=10)
+        write_spool_bytes(store.engine, {("sdk", "default"): size_bytes}, now)
+    rows = store.select("SELECT sender, spool_bytes FROM ingest_health")
+    assert rows == [{"sender": "sdk", "spool_bytes": 700}]
