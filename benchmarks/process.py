@@ -3,8 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,13 +23,13 @@ def cpu_s(pid: int) -> float:
     # The name in parentheses may hold anything; the fields count from behind it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     waited_for_s = sum(int(field) for field in fields[13:15]) / _TICKS_PER_S
-    return own_s + waited_for_s + sum(cpu_s(child) for child in _children(pid))
+    return own_s + waited_for_s + _of_children(pid, cpu_s)
 
 
 def memory_bytes(pid: int) -> int:
     """Resident memory of a process and its living children."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * _PAGE_BYTES + sum(memory_bytes(child) for child in _children(pid))
+    return pages * _PAGE_BYTES + int(_of_children(pid, memory_bytes))
 
 
 @dataclass
@@ -57,6 +57,13 @@ def peak_memory(pid: int) -> Iterator[Peak]:
         watcher.join()
 
 
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+def _of_children(pid: int, measure: Callable[[int], float]) -> float:
+    """The sum over the living children; one that ends while it is looked at counts as nothing."""
+    total = 0.0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread ends between its listing and its reading as easily as a child does.
+        with suppress(OSError):
+            for child in (task / "children").read_text().split():
+                with suppress(OSError):
+                    total += measure(int(child))
+    return total

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 from benchmarks.process import cpu_s, memory_bytes, peak_memory
@@ -37,3 +38,23 @@ def test_children_count_while_they_live_and_afterwards() -> None:
     assert peak.size_bytes >= before_bytes
     # Of one that was waited for only whole hundredths of a second are known.
     assert cpu_s(os.getpid()) - before_s >= its_own_s - 0.02
+
+
+def test_children_that_end_while_they_are_counted() -> None:
+    ended, done = 0, threading.Event()
+
+    def come_and_go() -> None:
+        nonlocal ended
+        while not done.is_set():
+            subprocess.run(["true"], check=True)
+            ended += 1
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    try:
+        while ended < 100:
+            assert memory_bytes(os.getpid()) > 0
+            assert cpu_s(os.getpid()) > 0
+    finally:
+        done.set()
+        coming.join()
