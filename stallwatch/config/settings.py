@@ -7,35 +7,17 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     field_validator,
     model_validator,
 )
 
 from stallwatch.config.alerts import AlertsConfig
+from stallwatch.config.engines import EnginesConfig
 from stallwatch.config.environment import default_data_folder
-from stallwatch.errors import InputError
-from stallwatch.model.durations import format_duration, parse_duration_s
+from stallwatch.config.fields import Address, DurationS, OptionalFile, Section
 from stallwatch.model.events import WAITS
 from stallwatch.model.findings import DETECTOR_IDS, Severity
-
-
-def _duration(value: object) -> float:
-    try:
-        return parse_duration_s(value)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-
-
-def _address(value: str) -> str:
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"write host:port, not {value!r}")
-    return value
 
 
 def _detector(value: str) -> str:
@@ -44,18 +26,8 @@ def _detector(value: str) -> str:
     return value
 
 
-DurationS = Annotated[
-    float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
-]
-Address = Annotated[str, AfterValidator(_address)]
-OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
-"""A file, or none where the text is empty."""
 DetectorId = Annotated[str, AfterValidator(_detector)]
 SENDER_LIMIT_MIB: Final = 1024 * 1024
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Retention(Section):
@@ -243,6 +215,7 @@ class Settings(Section):
 
     store: StoreConfig = StoreConfig()
     collector: CollectorConfig = CollectorConfig()
+    engines: EnginesConfig = EnginesConfig()
     web: WebConfig = WebConfig()
     detectors: DetectorsConfig = DetectorsConfig()
     alerts: AlertsConfig = AlertsConfig()

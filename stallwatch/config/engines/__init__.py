@@ -1,0 +1,20 @@
+"""`[engines.<name>]`: the engines that are polled. Each section is described with its engine in `docs/engines/`."""
+
+from stallwatch.config.engines.airflow import AirflowConfig
+from stallwatch.config.engines.dbos import DbosConfig
+from stallwatch.config.engines.durable import DurableConfig
+from stallwatch.config.engines.prefect import PrefectConfig
+from stallwatch.config.engines.stepfunctions import StepFunctionsConfig
+from stallwatch.config.engines.temporal import TemporalConfig
+from stallwatch.config.fields import Section
+
+
+class EnginesConfig(Section):
+    """An engine without a section is not asked; what it pushes and what is imported needs no section."""
+
+    airflow: AirflowConfig | None = None
+    dbos: DbosConfig | None = None
+    durable: DurableConfig | None = None
+    prefect: PrefectConfig | None = None
+    stepfunctions: StepFunctionsConfig | None = None
+    temporal: TemporalConfig | None = None

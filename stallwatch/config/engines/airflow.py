@@ -1,0 +1,7 @@
+"""`[engines.airflow]`: Apache Airflow, polled."""
+
+from stallwatch.config.engines.polling import PolledEngine
+
+
+class AirflowConfig(PolledEngine):
+    """Where Apache Airflow is, and who asks."""

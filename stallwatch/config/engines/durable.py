@@ -1,0 +1,7 @@
+"""`[engines.durable]`: Azure Durable Functions, polled."""
+
+from stallwatch.config.engines.polling import PolledEngine
+
+
+class DurableConfig(PolledEngine):
+    """Where Azure Durable Functions is, and who asks."""

@@ -1,0 +1,35 @@
+"""The kinds of values that sections of `stallwatch.toml` have."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+from stallwatch.errors import InputError
+from stallwatch.model.durations import format_duration, parse_duration_s
+
+
+def _duration(value: object) -> float:
+    try:
+        return parse_duration_s(value)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+def _address(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"write host:port, not {value!r}")
+    return value
+
+
+DurationS = Annotated[
+    float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
+]
+Address = Annotated[str, AfterValidator(_address)]
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A file, or none where the text is empty."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
