@@ -14,6 +14,7 @@ from detectors.absorption import explained_by
 from detectors.calibration import Calibration, learn, raised
 from detectors.detector import Context, Detector, ExecutionKey, Place
 from detectors.lifecycle import Changes, advance
+from detectors.looks import last_looks
 from detectors.registry import DETECTORS
 from stallwatch.config import DetectorsConfig
 from stallwatch.model.findings import Finding, Observation, Status
@@ -79,12 +80,14 @@ class Brain:
         self, tick: Tick, asked: list[Detector], calibration: Calibration
     ) -> list[Observation]:
         said: dict[str, list[Observation]] = {}
+        looks = last_looks(self._store, tick.until)
         for detector in asked:
             context = Context(
                 self._config,
                 calibration,
                 explained=self._explained(detector, said),
                 silent_senders=frozenset(one.key for one in said.get("telemetry_silence", [])),
+                looks=looks,
             )
             rows = self._store.select(detector.sql, detector.parameters(tick, context))
             said[detector.id] = detector.judge(tick, rows, context)

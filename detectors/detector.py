@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
 from detectors.calibration import Calibration
+from detectors.looks import known_until
 from stallwatch.config import DetectorsConfig
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -26,13 +27,15 @@ class Context:
     """What a detector knows beside its rows.
 
     `explained`: executions whose trouble a deeper finding tells already. `silent_senders`: whose
-    data has stopped, so that what they last said may be long over.
+    data has stopped, so that what they last said may be long over. `looks`: when engines that are
+    asked were last looked at, by the sender that asks.
     """
 
     config: DetectorsConfig
     calibration: Calibration
     explained: frozenset[ExecutionKey] = frozenset()
     silent_senders: frozenset[str] = frozenset()
+    looks: Mapping[str, datetime] = field(default_factory=dict)
 
     def enabled(self, place: Place) -> bool:
         """Whether a policy leaves this place to be judged."""
@@ -41,6 +44,10 @@ class Context:
     def waits(self, place: Place) -> bool:
         """Whether a policy says that this step, though nothing labels it, waits for someone or something."""
         return self.config.policy_for("waiting_on", *place) is not None
+
+    def as_of(self, tick: Tick, row: Row) -> datetime:
+        """Until when the row's sender would have told an end: what is open is as old as it was then."""
+        return known_until(row["sender"], tick.until, self.looks)
 
     def severity(self, place: Place, default: Severity) -> Severity:
         """The severity that a policy sets for this place, else `default`."""

@@ -56,7 +56,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         overdue = [
             found
             for row in told
-            if (found := _overdue(tick.until, row, learned, policy_s)) is not None
+            if (found := _overdue(context.as_of(tick, row), row, learned, policy_s)) is not None
         ]
         if overdue:
             candidates.append((place, overdue, learned, hidden_by))

@@ -41,11 +41,9 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             continue
         limit_s = max(learned.limit_s, float(IDLE_MIN_S))
         told, hidden_by = split_by_silence(group, context)
-        idle = [row for row in told if _idle_s(tick.until, row) > limit_s]
+        idle = [row for row in told if _idle_s(context.as_of(tick, row), row) > limit_s]
         if idle:
-            observations.append(
-                _observe(tick.until, place, idle, learned, limit_s, hidden_by, context)
-            )
+            observations.append(_observe(tick, place, idle, learned, limit_s, hidden_by, context))
     return observations
 
 
@@ -58,7 +56,7 @@ def _idle_s(until: datetime, row: Row) -> float:
 
 
 def _observe(
-    until: datetime,
+    tick: Tick,
     place: Place,
     rows: Sequence[Row],
     learned: Learned,
@@ -71,7 +69,7 @@ def _observe(
     count = len(executions)
     oldest = rows[0]
     after = f"after {step}" if step else "after its start"
-    idle_s = _idle_s(until, oldest)
+    idle_s = _idle_s(context.as_of(tick, oldest), oldest)
     title = (
         f"{workflow} stands still {after} in {executions[0]}"
         if count == 1

@@ -69,7 +69,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             found
             for row in told
             if not _calls_a_child(row)
-            and (found := _late(tick.until, row, context.calibration)) is not None
+            and (found := _late(context.as_of(tick, row), row, context.calibration)) is not None
         ]
         if late:
             observations.append(_observe(place, late, hidden_by, context))

@@ -104,7 +104,7 @@ def event_from_dict(data: object, received_at: datetime, namespace: str = "defau
         event = msgspec.convert(known, StepEvent, strict=True)
     except msgspec.ValidationError as error:
         raise InputError(_field_first(str(error))) from None
-    _check(event, received_at)
+    check_event(event, received_at)
     changes: dict[str, Any] = {"time": event.time.astimezone(UTC)}
     if event.due is not None:
         changes["due"] = event.due.astimezone(UTC)
@@ -121,7 +121,8 @@ def content_id(event: StepEvent) -> str:
     return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
-def _check(event: StepEvent, received_at: datetime) -> None:
+def check_event(event: StepEvent, received_at: datetime) -> None:
+    """Raises InputError, naming the field, for what no step event may say."""
     if event.event not in WORKFLOW_EVENTS and event.event not in STEP_EVENTS:
         raise InputError(f"event: {event.event!r} is not a known event")
     if event.event in STEP_EVENTS and not event.step:

@@ -2,8 +2,8 @@
 
 The statements under `fold/` run in the order of their numbers over temporary tables of one session:
 1 events, each with its run, and attempts as they stand; 2 executions; 3 which steps need their events put in order;
-4 for these, which attempt each event belongs to; 5 and 6 attempts; 7 the minutes whose statistics change; 8 and 9 what
-the fold no longer sees, and what it sees.
+4 for these, which attempt each event belongs to, whichever road it came; 5 and 6 attempts; 7 the minutes whose
+statistics change; 8 and 9 what the fold no longer sees, and what it sees.
 The fold reads all events of a touched execution, so order, lateness and repetition do not matter.
 """
 
@@ -20,7 +20,7 @@ YOUNG_US: Final = 15 * 60 * 1_000_000
 """An execution that was first heard of since so many microseconds is looked for in the youngest parts only."""
 
 _TOUCHED: Final = "SELECT count(), countIf(is_young), countIf(is_known) FROM fold_touched"
-_COMPLEX: Final = "SELECT count() FROM fold_complex"
+_COMPLEX: Final = "SELECT count(), countIf(is_mixed) FROM fold_complex"
 _OVER_KNOWN: Final = frozenset({"1_before", "8_attempts_gone", "9_executions_gone"})
 """The statements that look at what an earlier fold left."""
 
@@ -29,7 +29,8 @@ class FoldSession:
     """A client whose temporary tables hold the fold while it is computed."""
 
     TABLES: Final = (
-        "touched", "event", "before", "execution", "complex", "number", "gathered", "attempt",
+        "touched", "event", "before", "execution", "complex", "call", "anchor", "number", "gathered",
+        "attempt",
     )  # fmt: skip
 
     def __init__(
@@ -67,19 +68,18 @@ class FoldSession:
         touched, young, known = (int(number) for number in counted.result_rows[0])
         ages: list[dict[str, int]] = [{"young": 1}] if young else []
         ages += [{"young": 0, "floor": 0}] if touched > young else []
+        # A statement takes longer to plan than to run over little: those with nothing to do are left out.
+        idle = set() if known else set(_OVER_KNOWN)
         for name in sql_names("fold") if touched else ():
+            if name.startswith("0") or name in idle:
+                continue
             for age in ages if name.startswith("1") else [{}]:
-                if not name.startswith("0") and not self._is_idle(name, known):
-                    self._client.command(sql_text("fold", name), parameters=parameters | age)
+                self._client.command(sql_text("fold", name), parameters=parameters | age)
+            if name == "3_complex":
+                complex_, mixed = self._client.query(_COMPLEX).result_rows[0]
+                idle |= set() if complex_ else {"4_numbers"}
+                idle |= set() if mixed else {"4_anchors", "4_calls"}
         return touched
-
-    def _is_idle(self, name: str, known: int) -> bool:
-        """Whether a statement, which takes longer to plan than to run over little, has nothing to do."""
-        if name in _OVER_KNOWN:
-            return known == 0
-        if name == "4_numbers":
-            return int(self._client.query(_COMPLEX).result_rows[0][0]) == 0
-        return False
 
     def close(self) -> None:
         self._client.close()

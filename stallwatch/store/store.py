@@ -3,16 +3,17 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import pandas as pd
 
+from stallwatch.model.definitions import Definition
 from stallwatch.model.durations import rfc3339
 from stallwatch.model.events import StepEvent
 from stallwatch.model.findings import Finding, Incident
-from stallwatch.store import forgetting, protobuf
+from stallwatch.store import declaring, forgetting, protobuf
 from stallwatch.store.batches import Batches, progress, set_progress
 from stallwatch.store.definitions import (
     USUAL_LIMITS,
@@ -35,6 +36,9 @@ _FINDING_COLUMNS: Final = (
     "fingerprint", "number", "detector", "severity", "status", "namespace", "engine", "workflow",
     "step", "executions", "count", "first_seen", "last_seen", "title", "explanation", "evidence",
     "next_steps", "written_at",
+)  # fmt: skip
+_BEAT_COLUMNS: Final = (
+    "sender", "namespace", "received_at", "accepted", "rejected", "quarantined", "lag_s", "historical",
 )  # fmt: skip
 _INCIDENT_COLUMNS: Final = (
     "id", "cause", "severity", "findings", "executions", "opened_at", "closed_at", "written_at",
@@ -152,20 +156,19 @@ class Store:
         self, sender: str, namespace: str, received_at: datetime, rejected: int
     ) -> None:
         """Count what was sent back to its sender."""
-        self.engine.insert_rows(
-            "sender_beat",
-            (
-                "sender",
-                "namespace",
-                "received_at",
-                "accepted",
-                "rejected",
-                "quarantined",
-                "lag_s",
-                "historical",
-            ),
-            [(sender, namespace, received_at, 0, rejected, 0, 0.0, False)],
-        )
+        row = (sender, namespace, received_at, 0, rejected, 0, 0.0, False)
+        self.engine.insert_rows("sender_beat", _BEAT_COLUMNS, [row])
+
+    def note_look(
+        self, sender: str, namespace: str, began_at: datetime, ended_at: datetime
+    ) -> None:
+        """Note that a sender that asks an engine has looked at it from end to end, and that what it found is committed.
+
+        Detectors judge what such a sender told as of the beginning of its last look.
+        """
+        took_s = (ended_at - began_at) / timedelta(seconds=1)
+        row = (sender, namespace, ended_at, 0, 0, 0, took_s, False)
+        self.engine.insert_rows("sender_beat", _BEAT_COLUMNS, [row])
 
     def write_findings(self, findings: Sequence[Finding], now: datetime) -> None:
         """Copy transitions of findings; the same (fingerprint, number) twice is one row."""
@@ -197,6 +200,10 @@ class Store:
             for incident in incidents
         ]
         self.engine.insert_rows("incident_log", _INCIDENT_COLUMNS, rows)
+
+    def write_definitions(self, definitions: Sequence[Definition], now: datetime) -> None:
+        """Keep what definitions declare. See `declaring.write_definitions`."""
+        declaring.write_definitions(self.engine, definitions, now)
 
     def fold(self, now: datetime) -> int:
         """Fold the executions that batches touched since the last fold. Returns how many there were.

@@ -1,1 +1,6 @@
-CREATE TEMPORARY TABLE IF NOT EXISTS fold_complex (step_key UInt64) ENGINE = Memory
+CREATE TEMPORARY TABLE IF NOT EXISTS fold_complex
+(
+    step_key UInt64,
+    is_mixed Bool -- several roads tell of it
+)
+ENGINE = Memory

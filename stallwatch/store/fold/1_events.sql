@@ -3,7 +3,8 @@
 -- Of what is young, parts of the log that are older than it are not read.
 -- Beside each event stand numbers that stand for texts in what follows (comparing texts is most of a fold's cost):
 -- event_key, run_key and step_key (of run, step and branch; 0 for an event of the workflow); and place, which puts events in
--- order: by time, among equals by what they mean, among those by a hash of their id.
+-- order: by time, among equals by what they mean, among those by a hash of their id. trust says whose word counts where roads disagree:
+-- an engine's history knows best, and its times are those of one clock.
 INSERT INTO fold_event
 WITH
     event_rows AS
@@ -51,7 +52,8 @@ SELECT
     kind IN ('heartbeat', 'waiting', 'retrying')
         OR timeout_s IS NOT NULL OR heartbeat_timeout_s IS NOT NULL OR schedule_to_start_timeout_s IS NOT NULL OR schedule_to_close_timeout_s IS NOT NULL
         OR max_attempts IS NOT NULL OR backoff_s IS NOT NULL OR backoff_rate IS NOT NULL OR backoff_max_s IS NOT NULL
-        OR due IS NOT NULL OR payload_bytes IS NOT NULL OR waiting_on != '' OR region != '' OR idempotency_key != '' OR compensates != '' AS says_more
+        OR due IS NOT NULL OR payload_bytes IS NOT NULL OR waiting_on != '' OR region != '' OR idempotency_key != '' OR compensates != '' AS says_more,
+    transform(road, ['history', 'event'], [2, 1], 0) AS trust
 FROM event_rows AS e
 LEFT ANY JOIN runs ON e.execution_key = runs.execution_key
 -- An event that came again in an old part lost against the delivery that the execution began with or a later one.

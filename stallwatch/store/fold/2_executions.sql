@@ -1,5 +1,5 @@
 -- The executions of the touched keys. Steps:
--- 1. gather per run who, when and how it ended;
+-- 1. gather per run who, when and how it ended, as the most trusted road that tells of it has it;
 -- 2. judge: a start after the end opens it again (a redrive), if it is not the only start, and so does a resumption.
 INSERT INTO fold_execution
 SELECT * EXCEPT (reopened, suspended, followed_at, wakings)
@@ -14,25 +14,25 @@ FROM
                 argMaxIf(r.workflow, place_of_workflow, r.workflow != '') AS workflow,
                 argMaxIf(r.workflow_version, place_of_workflow, r.workflow_version != '') AS workflow_version,
                 argMaxIf(r.parent_execution_id, place, r.parent_execution_id != '') AS parent_execution_id,
-                maxOrNullIf(time, is_closing) AS closed_at,
-                argMaxIf(kind, place, is_closing) AS closing_kind,
-                ifNull(minOrNullIf(time, event = 'workflow.started'), min(time)) AS started_at,
-                maxOrNullIf(time, event = 'workflow.started') AS started_last,
-                countIf(event = 'workflow.started') AS starts,
+                argMaxOrNullIf(time, trusted_last, is_closing) AS closed_at,
+                argMaxIf(kind, trusted_last, is_closing) AS closing_kind,
+                ifNull(argMinOrNullIf(time, trusted_first, event = 'workflow.started'), min(time)) AS started_at,
+                argMaxOrNullIf(time, trusted_last, event = 'workflow.started') AS started_last,
                 arraySort(groupArrayIf(time, event = 'workflow.suspended')) AS suspensions,
                 arraySort(groupArrayIf(time, event = 'workflow.resumed')) AS resumptions,
                 maxIf(time, event != 'step.heartbeat') AS last_progress_at,
                 argMaxIf(step, place, event IN ('step.completed', 'step.failed', 'step.timed_out', 'step.skipped', 'step.cancelled')) AS last_step,
                 argMaxIf(r.timeout_s, place, is_workflow AND r.timeout_s IS NOT NULL) AS timeout_s,
-                argMaxIf(r.error_type, place, is_closing) AS error_type,
-                argMaxIf(r.error_message, place, is_closing) AS error_message,
-                argMinIf(r.trace_id, place, r.trace_id != '') AS trace_id,
+                argMaxIf(r.error_type, trusted_last, is_closing) AS error_type,
+                argMaxIf(r.error_message, trusted_last, is_closing) AS error_message,
+                -- The trace is what spans know best.
+                argMinIf(r.trace_id, bitOr(bitShiftLeft(toUInt64(trust > 0), 63), place), r.trace_id != '') AS trace_id,
                 max(sequence) AS sequence_max, min(sequence) AS sequence_min,
                 uniqExactIf(sequence, sequence >= 0) AS sequences,
                 argMax(r.received_at, sequence) AS sequence_received_at,
                 max(r.received_at) AS last_received_at,
                 maxOrNullIf(r.received_at, is_closing) AS ended_received_at,
-                multiIf(countIf(r.road = 'history') > 0, 'history', countIf(r.road = 'event') > 0, 'event', 'span') AS road,
+                transform(max(trust), [2, 1], ['history', 'event'], 'span') AS road,
                 argMax(r.sender, (r.received_at, event_key)) AS sender,
                 min(r.historical) AS historical,
                 min(r.batch) AS first_batch
@@ -43,7 +43,10 @@ FROM
                     event IN ('workflow.completed', 'workflow.failed', 'workflow.timed_out', 'workflow.cancelled', 'workflow.terminated', 'workflow.continued') AS is_closing,
                     step_key = 0 AS is_workflow,
                     -- What the workflow's own events say comes before what its steps' do.
-                    bitOr(bitShiftLeft(toUInt64(is_workflow), 63), place) AS place_of_workflow
+                    bitOr(bitShiftLeft(toUInt64(is_workflow), 63), place) AS place_of_workflow,
+                    -- The most trusted come last, and first.
+                    bitOr(bitShiftLeft(toUInt64(trust), 62), bitShiftRight(place, 2)) AS trusted_last,
+                    bitOr(bitShiftLeft(toUInt64(3 - trust), 62), bitShiftRight(place, 2)) AS trusted_first
                 FROM fold_event
             ) AS r
             GROUP BY r.run_key
@@ -54,7 +57,8 @@ FROM
             FROM fold_event
             GROUP BY execution_key
         ),
-        -- Temporal has one open run per workflow id: where the next one began, this one had ended, though its spans never say so.
+        -- Temporal has one open run per workflow id, Durable one generation per instance: where the next one began, this one had
+        -- ended, though nothing that came ever said so.
         followed AS
         (
             SELECT execution_key AS followed_key, arraySort(groupArray((started_at, run))) AS starts_of_runs
@@ -62,7 +66,7 @@ FROM
             (
                 SELECT execution_key, run, ifNull(minOrNullIf(time, event = 'workflow.started'), min(time)) AS started_at
                 FROM fold_event
-                WHERE engine = 'temporal'
+                WHERE engine IN ('temporal', 'durable')
                 GROUP BY execution_key, run
             )
             GROUP BY execution_key
@@ -87,7 +91,7 @@ FROM
         -- The events of the whole execution: an event that moves between runs must not make a version fall.
         counted.events_seen AS version,
         first_batch,
-        (closed_at IS NOT NULL) AND ((starts > 1 AND started_last > closed_at) OR (notEmpty(resumptions) AND resumptions[-1] > closed_at)) AS reopened,
+        (closed_at IS NOT NULL) AND (ifNull(started_last > started_at AND started_last > closed_at, false) OR (notEmpty(resumptions) AND resumptions[-1] > closed_at)) AS reopened,
         notEmpty(suspensions) AND (empty(resumptions) OR suspensions[-1] > resumptions[-1]) AND (closed_at IS NULL OR suspensions[-1] > closed_at) AS suspended,
         arrayFirstOrNull(s -> true, arrayMap(r -> r.1, arrayFilter(r -> r > (started_at, run), followed.starts_of_runs))) AS followed_at,
         arraySort(arrayConcat(resumptions, if(closed_at IS NULL, [], [assumeNotNull(closed_at)]))) AS wakings

@@ -1,20 +1,28 @@
 -- Which attempt of which step run each event of the complex steps belongs to. Steps:
 -- 1. put the events of each step (and branch) in order: by sequence where every event of the run has one, else by time;
 --    events of the same microsecond close what was open before, then open the next;
--- 2. carry the step run id forward; begin a new step run where an unnumbered start follows a completion;
--- 3. number the attempts: an unnumbered start after a failure, a timeout or a retry is the next attempt.
+-- 2. carry the step run id forward (DBOS's spans take that of the call that they are); begin a new step run where an unnumbered start follows a completion;
+-- 3. number the attempts: an unnumbered start after a failure, a timeout or a retry is the next attempt; Temporal's spans, which
+--    never say their number, are counted, from those on that are known to be a certain attempt;
+-- 4. see what a more trusted road tells as well.
 INSERT INTO fold_number
 WITH
     placed AS
     (
         SELECT
-            event_key, step_key, event_id, kind, e.attempt AS said_attempt,
-            e.step_run_id AS said_step_run_id, span_id,
+            e.event_key AS event_key, e.step_key AS step_key, event_id, kind, trust,
+            -- Temporal schedules a call once, for all its attempts.
+            if(e.engine = 'temporal' AND kind = 'scheduled' AND e.step_run_id != '', greatest(1, e.attempt), e.attempt) AS said_attempt,
+            if(known.step_run_id != '', known.step_run_id, e.step_run_id) AS said_step_run_id, span_id,
             -- Temporal never runs an attempt twice: every span of a call is an attempt, though a timed-out one may still be
-            -- at work while the next one is, and reports its end after the other's start.
-            e.engine = 'temporal' AND e.road = 'span' AND e.step_run_id != '' AND e.attempt = 0 AND kind != 'scheduled' AS is_attempt_span,
-            -- Durable's task ids begin anew with each continue-as-new: behind a completion, the same id is another call.
-            e.step_run_id = '' OR (e.engine = 'durable' AND e.road = 'span') AS may_be_next_call,
+            -- at work while the next one is, and reports its end after the other's start. Of Durable the same is sure where a history
+            -- tells the runs apart: its task ids begin anew with each continue-as-new, and otherwise the same id behind a completion
+            -- is another call.
+            (e.engine = 'temporal' OR (e.engine = 'durable' AND is_mixed)) AND e.road = 'span' AND e.step_run_id != '' AND e.attempt = 0
+                AND (kind != 'scheduled' OR e.engine = 'durable') AS is_attempt_span,
+            is_attempt_span AND kind IN ('scheduled', 'started') AS starts_span,
+            anchor.attempt AS anchored_attempt,
+            e.step_run_id = '' OR (e.engine = 'durable' AND e.road = 'span' AND NOT is_mixed) AS may_be_next_call,
             kind IN ('scheduled', 'started', 'waiting') AS opens,
             kind IN ('completed', 'cancelled', 'skipped') AS finishes,
             kind IN ('failed', 'timed_out', 'retrying') AS fails,
@@ -22,28 +30,37 @@ WITH
             transform(kind, ['scheduled', 'started', 'heartbeat', 'waiting', 'failed', 'timed_out', 'retrying'], [0, 1, 2, 3, 4, 5, 6], 7) AS natural_rank
         FROM fold_event AS e
         INNER JOIN fold_execution AS x ON e.run_key = x.run_key
-        WHERE step_key IN (SELECT step_key FROM fold_complex)
+        INNER JOIN fold_complex AS c ON e.step_key = c.step_key
+        LEFT ANY JOIN fold_anchor AS anchor ON e.event_key = anchor.event_key
+        LEFT ANY JOIN fold_call AS known ON if(trust = 0, sipHash64(e.step_key, e.span_id), 0) = known.span_key
+        WHERE NOT known.is_replay
     ),
     positioned AS
     (
         SELECT
             *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends,
-            row_number() OVER (PARTITION BY step_key, said_step_run_id, is_attempt_span AND kind = 'started' ORDER BY position, event_id) AS start_number
+            row_number() OVER (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id) AS start_number
         FROM placed
         WINDOW together AS (PARTITION BY step_key, position)
+    ),
+    counted AS
+    (
+        SELECT *, start_number + anyLastIf(toInt64(anchored_attempt) - toInt64(start_number), anchored_attempt > 0) OVER so_far AS span_number
+        FROM positioned
+        WINDOW so_far AS (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
     ranked AS
     (
         SELECT
             *,
-            if(is_attempt_span, maxIf(start_number, kind = 'started') OVER (PARTITION BY step_key, said_step_run_id, span_id), said_attempt) AS attempt,
+            if(is_attempt_span, maxIf(span_number, starts_span) OVER (PARTITION BY step_key, said_step_run_id, span_id), said_attempt) AS attempt,
             -- Whether an attempt was open just before this position: then its end comes first among equals. Where the
             -- position before it had a start and an end as well, starts are counted against ends.
             max((position, any_opens, any_ends)) OVER before AS last_position,
             countIf(kind = 'started') OVER before > countIf(finishes OR kind IN ('failed', 'timed_out')) OVER before AS more_starts,
             last_position.2 AND (NOT last_position.3 OR more_starts) AS open_before,
             if(open_before, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9), natural_rank) AS rank
-        FROM positioned
+        FROM counted
         WINDOW before AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ),
     carried AS
@@ -74,12 +91,22 @@ WITH
         SELECT *, sum(advances) OVER so_far AS advanced_by
         FROM called
         WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    ),
+    numbered AS
+    (
+        SELECT
+            event_key, step_key, call_id, call_number, trust,
+            -- A number that was said anchors the numbers that were not.
+            if(attempt > 0, attempt, greatest(1, toInt64(advanced_by) + ifNull(anyLast(if(attempt > 0, toInt64(attempt) - toInt64(advanced_by), NULL)) OVER so_far, 1))) AS number,
+            bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(rank), 8), bitAnd(event_key, 255))) AS place,
+            multiIf(kind IN ('scheduled', 'started'), kind, finishes OR kind IN ('failed', 'timed_out'), 'ended', '') AS tells
+        FROM advanced
+        WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     )
 SELECT
     event_key,
-    bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(rank), 8), bitAnd(event_key, 255))) AS place,
-    call_id, call_number,
-    -- A number that was said anchors the numbers that were not.
-    if(attempt > 0, attempt, greatest(1, toInt64(advanced_by) + ifNull(anyLast(if(attempt > 0, toInt64(attempt) - toInt64(advanced_by), NULL)) OVER so_far, 1)))
-FROM advanced
-WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    bitOr(bitShiftLeft(toUInt64(trust), 62), bitShiftRight(place, 2)),
+    bitOr(bitShiftLeft(toUInt64(trust = 0), 63), bitShiftRight(place, 1)),
+    call_id, call_number, number,
+    tells != '' AND trust < max(trust) OVER (PARTITION BY step_key, call_id, call_number, number, tells)
+FROM numbered

@@ -8,13 +8,19 @@ WITH
             -- Where every event of the run has a sequence number, that is their order.
             if(sequence < 0 OR run_key NOT IN (SELECT run_key FROM fold_execution WHERE all_sequenced), place,
                 bitOr(bitShiftLeft(toUInt64(sequence), 12), bitAnd(place, 4095))) AS ordinal,
+            ordinal AS span_ordinal,
             sipHash64(step_key, call_id, call_number) AS call_key,
             sipHash64(call_key, number) AS attempt_key
         FROM fold_event
         WHERE step_key != 0 AND step_key NOT IN (SELECT step_key FROM fold_complex)
         UNION ALL
         SELECT
-            e.*, n.call_id AS call_id, n.call_number AS call_number, n.number AS number, n.place AS ordinal,
+            -- What a more trusted road tells as well is not heard from this one, but for the trace.
+            e.* REPLACE (
+                if(n.is_outranked, '', e.kind) AS kind,
+                if(n.is_outranked, '', e.error_type) AS error_type,
+                if(n.is_outranked, '', e.error_message) AS error_message),
+            n.call_id AS call_id, n.call_number AS call_number, n.number AS number, n.place AS ordinal, n.span_place AS span_ordinal,
             sipHash64(step_key, call_id, call_number) AS call_key,
             sipHash64(call_key, number) AS attempt_key
         FROM fold_event AS e
@@ -40,10 +46,10 @@ WITH
             argMaxIf(g.downstream, ordinal, g.downstream != '') AS downstream,
             argMaxIf(g.error_type, ordinal, g.error_type != '') AS error_type,
             argMaxIf(g.error_message, ordinal, g.error_message != '') AS error_message,
-            multiIf(countIf(g.road = 'history') > 0, 'history', countIf(g.road = 'event') > 0, 'event', 'span') AS road,
-            argMaxIf(g.trace_id, ordinal, g.trace_id != '') AS trace_id,
-            argMaxIf(g.span_id, ordinal, g.span_id != '') AS span_id,
-            arraySort(s -> (s.2, s.1), groupArrayIf((event_id, time, toString(g.road), g.received_at), kind = 'started')) AS starts,
+            transform(max(trust), [2, 1], ['history', 'event'], 'span') AS road,
+            argMaxIf(g.trace_id, span_ordinal, g.trace_id != '') AS trace_id,
+            argMaxIf(g.span_id, span_ordinal, g.span_id != '') AS span_id,
+            arraySort(s -> (s.2, s.1), groupArrayIf((event_id, time, toString(g.road), g.received_at), g.event = 'step.started')) AS starts,
             argMax(g.sender, g.received_at) AS sender,
             min(g.historical) AS historical,
             min(g.received_at) AS first_received_at,
