@@ -1,6 +1,7 @@
 """HTTP answers: success and errors in the encoding of the request."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 from google.protobuf.message import Message
@@ -52,6 +53,11 @@ def refused(refusal: Refusal, protobuf: bool, **headers: str) -> Reply:
 def events(answer: Answer, status: int) -> Reply:
     """What became of the events of a body."""
     return reply(status, JSON, msgspec.json.encode(answer))
+
+
+def told(status: int, body: Mapping[str, Any] | Answer) -> Reply:
+    """What became of an engine's documents, or what the sender of their envelope expects."""
+    return reply(status, JSON, msgspec.json.encode(body))
 
 
 def events_unreadable(count: int, refusal: Refusal) -> Reply:

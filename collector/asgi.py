@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
 
 from collector.budget import Lease
 from collector.refusals import TooLarge, TooSlow
@@ -63,6 +64,10 @@ class Request:
     @property
     def path(self) -> str:
         return str(self._scope["path"])
+
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of one that is there twice the last value counts."""
+        return dict(parse_qsl(self._scope["query_string"].decode("latin-1"), max_num_fields=16))
 
     @property
     def host(self) -> str | None:

@@ -73,23 +73,9 @@ def parse_events(
 
     Raises InputError if the body as a whole cannot be read, TooLarge, Unsupported.
     """
-    if not body.strip():
-        raise InputError("the body is empty")
     parsed = Parsed()
     binary = cloudevents.from_headers(headers or {}, body) if media not in _CLOUD else None
-    documents: Iterator[tuple[int, Callable[[], Any]]]
-    if binary is not None:
-        documents = iter([(0, lambda: binary)])
-    elif media in _LINES:
-        documents = _lines(body.removeprefix(BOM))
-    elif media in _JSON or media in _CLOUD:
-        documents = _documents(body.removeprefix(BOM))
-    else:
-        raise Unsupported(
-            f"Content-Type: {media[:60]!r} is not read; send application/json, application/x-ndjson or "
-            "application/cloudevents+json"
-        )
-    for index, document in documents:
+    for index, document in documents_in(body, media) if binary is None else [(0, lambda: binary)]:
         try:
             event = read_event(document(), received_at, namespace, must_be_cloud=media in _CLOUD)
             if event is not None:
@@ -101,6 +87,23 @@ def parse_events(
             if event is not None:
                 parsed.events.append(event)
     return parsed
+
+
+def documents_in(body: bytes, media: str) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """The JSON documents of a body, each with its index and what decodes it: one, an array, or one a line.
+
+    Raises InputError if the body as a whole cannot be read, TooLarge, Unsupported.
+    """
+    if not body.strip():
+        raise InputError("the body is empty")
+    if media in _LINES:
+        return _lines(body.removeprefix(BOM))
+    if media in _JSON or media in _CLOUD:
+        return _documents(body.removeprefix(BOM))
+    raise Unsupported(
+        f"Content-Type: {media[:60]!r} is not read; send application/json, application/x-ndjson or "
+        "application/cloudevents+json"
+    )
 
 
 def read_event(

@@ -13,6 +13,9 @@ from collector.batcher import Batcher
 from collector.budget import Lease
 from collector.commits import Commits
 from collector.encodings import inflate, media_type
+from collector.engines.desk import Desk
+from collector.engines.receiving import Received, receive
+from collector.engines.registry import ENGINES
 from collector.events import Answer, parse_events
 from collector.exports import INLINE_SLOW_BYTES, Origin, inline_bytes, note_unreadable, submit
 from collector.limits import Limits
@@ -34,6 +37,8 @@ HISTORICAL: Final = "stallwatch-historical"
 """Request header: `true` marks the body as history, which never pages. Taken from this machine only."""
 _HISTORICAL: Final = HISTORICAL.encode()
 _SENDER: Final = senders.HEADER.encode()
+_FIREHOSE_KEY: Final = b"x-amz-firehose-access-key"
+"""Where Amazon Data Firehose puts the access key of an HTTP endpoint."""
 _CHECKERS: Final = 2
 
 T = TypeVar("T")
@@ -41,10 +46,15 @@ log = logging.getLogger(__name__)
 
 
 def build_app(
-    batcher: Batcher, clock: Clock, config: CollectorConfig, admission: Admission, limits: Limits
+    batcher: Batcher,
+    clock: Clock,
+    config: CollectorConfig,
+    admission: Admission,
+    limits: Limits,
+    desk: Desk,
 ) -> App:
     """The ASGI application for the OTLP/HTTP port."""
-    return _Edge(batcher, clock, config, admission, limits)
+    return _Edge(batcher, clock, config, admission, limits, desk)
 
 
 class _Edge:
@@ -55,8 +65,10 @@ class _Edge:
         config: CollectorConfig,
         admission: Admission,
         limits: Limits,
+        desk: Desk,
     ) -> None:
         self._batcher = batcher
+        self._desk = desk
         self._admission = admission
         self._limits = limits
         self._clock = clock
@@ -68,6 +80,7 @@ class _Edge:
             "/v1/events": ("POST", self._events),
             "/healthz": ("GET", self._healthz),
             "/openapi.json": ("GET", self._openapi),
+            **{f"/v1/engines/{name}": ("POST", self._documents) for name in ENGINES},
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,16 +181,46 @@ class _Edge:
         answer = Answer(parsed.accepted, parsed.rejected, parsed.errors)
         return answers.events(answer, 400 if parsed.rejected and not parsed.accepted else 200)
 
+    async def _documents(self, request: Request) -> Reply:
+        """What an engine, or whoever reads it, pushes: histories, lifecycle events, deliveries."""
+        origin = self._origin(request, request.header(_FIREHOSE_KEY))
+        name = request.path.rpartition("/")[2]
+        try:
+            media = media_type(request.header(b"content-type"))
+            _check_history(request, origin)
+            with self._batcher.budget.lease() as lease:
+                raw = await self._read(request, lease)
+                received: Received = await self._checked(
+                    raw,
+                    request,
+                    lease,
+                    lambda body: receive(self._desk, name, body, media, request.query(), origin),
+                    0,
+                )
+                size_bytes = lease.size_bytes
+            origin.admitted.charge(received.documents, size_bytes)
+            for commit in received.commits:
+                await self._committed(commit)
+        except InputError as error:
+            self._batcher.note_rejected("event", origin.sender, origin.namespace, 1)
+            return answers.events_unreadable(1, refusal_of(error))
+        except StallwatchError as error:
+            return answers.refused(refusal_of(error), protobuf=False)
+        return answers.told(received.status, received.answer)
+
     async def _healthz(self, _request: Request) -> Reply:
         return answers.health(self._batcher.healthy)
 
     async def _openapi(self, _request: Request) -> Reply:
         return answers.described()
 
-    def _origin(self, request: Request) -> Origin:
-        """Who sends, and what for. Raises Unauthorized, and Busy when the sender's rate is used up."""
+    def _origin(self, request: Request, key: str | None = None) -> Origin:
+        """Who sends, and what for. Raises Unauthorized, and Busy when the sender's rate is used up.
+
+        `key`: a token that came in a header of the sender's own choice.
+        """
         sender = self._admission.admit(
-            request.header(b"authorization"),
+            f"Bearer {key}" if key else request.header(b"authorization"),
             request.header(_SENDER),
             senders.plain_address(request.host),
             request.header(b"user-agent"),
@@ -238,8 +281,6 @@ def _no_such(request: Request, allowed: str) -> Reply:
     if allowed:
         refusal = Refusal(405, UNIMPLEMENTED, f"{request.method} is not allowed on {path}")
         return answers.refused(refusal, protobuf, allow=allowed)
-    if path.startswith("/v1/engines/"):
-        text = f"{path}: no engine takes its documents here; send step events to /v1/events"
-    else:
-        text = f"{path} is not here; there are /v1/traces, /v1/logs, /v1/metrics and /v1/events"
+    known = ("traces", "logs", "metrics", "events", *(f"engines/{name}" for name in ENGINES))
+    text = f"{path} is not here; there are {', '.join(f'/v1/{name}' for name in known)}"
     return answers.refused(Refusal(404, NOT_FOUND, text), protobuf)

@@ -1,13 +1,16 @@
-"""`import otlp` and `import events`: files to the store, as history that never pages."""
+"""`import`: files to the store, as history that never pages."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Protocol
 
-from collector.documents import Document, Source
+from collector.documents import STDIN, Document, Source
+from collector.engines import registry
+from collector.engines.reading import Hints
 from collector.events import read_event
 from collector.json_text import decode_any
 from collector.otlp import TRACES
@@ -31,6 +34,14 @@ class Target(Protocol):
     def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]: ...
 
 
+class DocumentTarget(Protocol):
+    """The same, for documents of engines."""
+
+    def submit_document(self, engine: str, data: bytes, hints: Hints) -> Sequence[Future[None]]:
+        """One JSON document of an engine. May raise InputError at once, if it is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far the import of one file is. `errors` are the new ones: "path, line 3: reason"."""
@@ -44,7 +55,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    future: Future[None]
+    futures: Sequence[Future[None]]
     count: int
     on_refusal: Callable[[Permanent], "_Refused"]
 
@@ -73,10 +84,13 @@ class _Import:
         return f"{self.source.path}, {place}: {reason}"
 
     def sent(
-        self, future: Future[None], count: int, on_refusal: Callable[[Permanent], _Refused]
+        self,
+        futures: Sequence[Future[None]],
+        count: int,
+        on_refusal: Callable[[Permanent], _Refused],
     ) -> None:
         """Remember a chunk; waits when too many are under way."""
-        self._under_way.append(_UnderWay(future, count, on_refusal))
+        self._under_way.append(_UnderWay(futures, count, on_refusal))
         if len(self._under_way) >= _UNDER_WAY_MAX:
             self._settle_one()
 
@@ -93,7 +107,8 @@ class _Import:
     def _settle_one(self) -> None:
         chunk = self._under_way.popleft()
         try:
-            chunk.future.result()
+            for future in chunk.futures:
+                future.result()
         except Permanent as error:
             refused = chunk.on_refusal(error)
             self._errors.extend(refused.errors)
@@ -134,7 +149,7 @@ def _send_otlp(document: Document, run: _Import, target: Target) -> None:
         return
     if checked.count:
         run.sent(
-            target.submit_otlp(checked.request, checked.count),
+            [target.submit_otlp(checked.request, checked.count)],
             checked.count,
             lambda error: _Refused(0, [run.told(place, error)]),
         )
@@ -172,6 +187,57 @@ def import_events(
             source.close()
 
 
+def import_documents(
+    name: str, paths: Sequence[str], target: DocumentTarget, hints: Hints
+) -> Iterator[Progress]:
+    """Import files of an engine's documents: histories, descriptions, deliveries, tables; else like `import_otlp`.
+
+    `hints` say what documents do not: the namespace, the workflow.
+    """
+    engine = registry.engine(name)
+    for path in paths:
+        own = None if path == STDIN else engine.file_documents(Path(path))
+        source = Source(path)
+        run = _Import(source)
+        try:
+            for document, is_alone in _alone(own or source.json_documents()):
+                # What a file is called says whose history it is only where it is one history.
+                told = engine.file_hints(Path(path), hints) if is_alone and path != STDIN else hints
+                _send_document(name, document, run, target, told)
+                yield run.progress()
+            run.settle()
+            yield run.progress()
+        finally:
+            source.close()
+
+
+def _alone(documents: Iterator[Document]) -> Iterator[tuple[Document, bool]]:
+    """Each document, and whether it is the only one."""
+    first = next(documents, None)
+    if first is None:
+        return
+    second = next(documents, None)
+    yield first, second is None
+    if second is not None:
+        yield second, False
+    for document in documents:
+        yield document, False
+
+
+def _send_document(
+    name: str, document: Document, run: _Import, target: DocumentTarget, hints: Hints
+) -> None:
+    place = document.place
+    try:
+        if document.problem:
+            raise InputError(document.problem)
+        commits = target.submit_document(name, document.data, hints)
+    except InputError as error:
+        run.problem(place, error)
+    else:
+        run.sent(commits, 1, lambda error: _Refused(0, [run.told(place, error)]))
+
+
 def _event(document: Document, now: datetime, namespace: str) -> StepEvent | None:
     if document.problem:
         raise InputError(document.problem)
@@ -198,7 +264,7 @@ class _Chunk:
     def send(self, run: _Import, target: Target) -> None:
         if self._events:
             future = target.submit_events(self._events, self._size_bytes)
-            run.sent(future, len(self._events), lambda error: self._one_by_one(run, target))
+            run.sent([future], len(self._events), lambda error: self._one_by_one(run, target))
 
     def _one_by_one(self, run: _Import, target: Target) -> _Refused:
         """The chunk was refused as a whole: find out which of its events are to blame."""

@@ -94,3 +94,34 @@ class Meters:
             "How long ago the oldest request in the spool was received; 0 if there is none.",
             registry=registry,
         )
+        self.engine_unknown = Counter(
+            "collector_engine_unknown",
+            "Events of an engine's own types that are not understood (yet).",
+            ("engine", "type"),
+            registry=registry,
+        )
+        self.shelf_dropped = Counter(
+            "collector_shelf_dropped",
+            "What the shelf of the engines had no room for: executions, the oldest first; facts of one with too many.",
+            ("what",),
+            registry=registry,
+        )
+        self.poll_seconds = Histogram(
+            "collector_poll_seconds",
+            "How long one look at an engine took.",
+            ("engine",),
+            registry=registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+        )
+        self.poll_failures = Counter(
+            "collector_poll_failures",
+            "Looks at an engine that failed: transient (tried again), permanent (needs somebody).",
+            ("engine", "kind"),
+            registry=registry,
+        )
+        self.polled_at = Gauge(
+            "collector_poll_last_success_timestamp_seconds",
+            "When an engine was last looked at with success.",
+            ("engine",),
+            registry=registry,
+        )

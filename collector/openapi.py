@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from collector import otlp_shapes
+from collector.engines.registry import ENGINES
 from collector.events import Answer
 from stallwatch.model.events import STEP_EVENTS, WORKFLOW_EVENTS, StepEvent
 
@@ -41,6 +42,8 @@ def document() -> dict[str, Any]:
         for name, (kind, summary) in _SIGNALS.items()
     }
     paths["/v1/events"] = {"post": _events()}
+    for name in ENGINES:
+        paths[f"/v1/engines/{name}"] = {"post": _documents(name)}
     paths["/healthz"] = {
         "get": {
             "operationId": "health",
@@ -125,6 +128,45 @@ def _events() -> dict[str, Any]:
         "responses": {
             "200": _json(
                 "What became of them; at least one is stored, or none was sent", _ref("Answer")
+            ),
+            "400": _json("All are rejected, or the body cannot be read", _ref("Answer")),
+            **{code: _json(why, _ref("Status")) for code, why in _REFUSALS.items()},
+        },
+    }
+
+
+def _documents(name: str) -> dict[str, Any]:
+    document = {"type": "object", "description": "As the engine writes it"}
+    told = {
+        "execution_id": "Whose history it is",
+        "workflow": "Of which workflow",
+        "namespace": "In which namespace",
+    }
+    return {
+        "operationId": f"send_{name}_documents",
+        "summary": f"Documents of {name}: histories, descriptions, lifecycle events; one, an array, or a line each",
+        "parameters": [
+            {
+                "name": parameter,
+                "in": "query",
+                "description": f"{what}, where the document does not say it",
+                "schema": {"type": "string"},
+            }
+            for parameter, what in told.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [document, {"type": "array", "items": document}]}
+                },
+                "application/x-ndjson": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {
+            "200": _json(
+                "What became of the documents, or what the sender of an envelope expects",
+                {"anyOf": [_ref("Answer"), {"type": "object"}]},
             ),
             "400": _json("All are rejected, or the body cannot be read", _ref("Answer")),
             **{code: _json(why, _ref("Status")) for code, why in _REFUSALS.items()},

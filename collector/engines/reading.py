@@ -89,6 +89,13 @@ class Poller(ABC):
         Raises Transient when the engine is away or throttles, Permanent when asking again is useless.
         """
 
+    def complete_since(self, began_at: datetime) -> datetime:
+        """Since when everything that is open was asked for again, after a look that began at `began_at`.
+
+        Earlier than that where not everything has its turn at each look.
+        """
+        return began_at
+
     def close(self) -> None:
         """Give back connections."""
         return

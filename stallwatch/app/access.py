@@ -43,6 +43,11 @@ def spool_folder(settings: Settings) -> Path:
     return (data_folder(settings) or state_folder(settings)) / "spool"
 
 
+def shelf_folder(settings: Settings) -> Path:
+    """Where the collector keeps what engines told until it is whole: beside the spool."""
+    return (data_folder(settings) or state_folder(settings)) / "engines"
+
+
 def open_state(settings: Settings) -> State:
     """Open (and create) the brain's state."""
     folder = state_folder(settings)

@@ -8,7 +8,8 @@ from typing import Final
 import httpx
 
 from alerts.targets import target_configs
-from stallwatch.app.access import data_folder, new_store, serving, state_folder
+from collector.engines.registry import ENGINES, engine
+from stallwatch.app.access import ask, data_folder, new_store, serving, state_folder
 from stallwatch.app.claim import Claim, Serving
 from stallwatch.app.listening import bind
 from stallwatch.app.protection import protection
@@ -57,6 +58,7 @@ def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
         ):
             yield _port(key, address)
         yield from _store(settings, clock)
+    yield from _engines(settings, holder)
     names = [
         f"{receiver.name} ({name})"
         for receiver in settings.alerts.receivers
@@ -76,6 +78,24 @@ def _service(holder: Serving) -> Iterator[Result]:
         except httpx.HTTPError as error:
             ok, detail = False, f"{url}: {error}"
         yield Result(name, ok, detail)
+
+
+def _engines(settings: Settings, holder: Serving | None) -> Iterator[Result]:
+    configured = [name for name in ENGINES if getattr(settings.engines, name) is not None]
+    problems: dict[str, str] = (
+        ask(holder, "engines") if configured and holder and holder.web else {}
+    )
+    for name in configured:
+        check = f"engine {name}"
+        try:
+            engine(name).poller(getattr(settings.engines, name)).close()
+        except StallwatchError as error:
+            yield Result(check, False, str(error))
+            continue
+        if name in problems:
+            yield Result(check, not problems[name], problems[name] or "answers")
+        else:
+            yield Result(check, True, f"nobody asks it now; `stallwatch pull {name}` does once")
 
 
 def _port(key: str, address: str) -> Result:

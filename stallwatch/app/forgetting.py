@@ -2,6 +2,12 @@
 
 import re
 
+from prometheus_client import CollectorRegistry
+
+from collector.engines.shelf import Shelf
+from collector.meters import Meters
+from stallwatch.app.access import shelf_folder
+from stallwatch.config import Settings
 from stallwatch.store import Store
 from stallwatch.store.state import State
 
@@ -12,6 +18,17 @@ _TEXTS = (
     ("deliveries", "rowid", ("message",)),
 )
 """(table, its key, the columns that may name an execution) of the brain's state."""
+
+
+def forget_on_shelf(settings: Settings, execution_id: str) -> None:
+    """Erase what engines told about it and no `serve` holds."""
+    shelf = Shelf(
+        shelf_folder(settings), settings.engines.shelf_max_bytes, Meters(CollectorRegistry())
+    )
+    try:
+        shelf.forget(execution_id)
+    finally:
+        shelf.close()
 
 
 def forget_everywhere(store: Store, state: State, execution_id: str) -> int:

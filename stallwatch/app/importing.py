@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from collector.importing import Progress, import_events, import_otlp
+from collector.engines.reading import Hints
+from collector.importing import Progress, import_documents, import_events, import_otlp
 from collector.service import Collector
 from stallwatch.app.access import ask
 from stallwatch.app.claim import Serving
@@ -23,33 +25,48 @@ HISTORICAL: Final = {"Stallwatch-Historical": "true", "Stallwatch-Sender": "impo
 TIMEOUT_S: Final = 60.0
 
 
+class Wanted(NamedTuple):
+    """What to import. `namespace` and `workflow` are for documents that do not say theirs."""
+
+    engine: str
+    paths: Sequence[str]
+    namespace: str = "default"
+    workflow: str = ""
+
+
 def import_into_store(
-    store: Store, settings: Settings, engine: str, paths: Sequence[str], clock: Clock
+    store: Store, settings: Settings, wanted: Wanted, clock: Clock
 ) -> Iterator[Progress]:
     """Import into a store that this process holds."""
     collector = Collector(settings.collector, store, clock, CollectorRegistry())
+    engine, paths, namespace, workflow = wanted
     try:
-        yield from (
-            collector.import_otlp(paths) if engine == "otlp" else collector.import_events(paths)
-        )
+        if engine == "otlp":
+            yield from collector.import_otlp(paths)
+        elif engine == "events":
+            yield from collector.import_events(paths, namespace)
+        else:
+            yield from collector.import_documents(engine, paths, namespace, workflow)
     finally:
         collector.close()
 
 
-def import_into_serving(
-    holder: Serving, engine: str, paths: Sequence[str], clock: Clock
-) -> Iterator[Progress]:
+def import_into_serving(holder: Serving, wanted: Wanted, clock: Clock) -> Iterator[Progress]:
     """Import through a running service's ingest endpoints; folded when it returns."""
     if not holder.ingest:
         raise StoreUnavailable(
             f"the serve (pid {holder.pid}) has no collector role: import through one that has"
         )
     target = _OverHttp(holder)
+    engine, paths, namespace, workflow = wanted
     try:
         if engine == "otlp":
             yield from import_otlp(paths, target)
+        elif engine == "events":
+            yield from import_events(paths, target, clock.now(), namespace)
         else:
-            yield from import_events(paths, target, clock.now())
+            hints = Hints(clock.now(), namespace, workflow=workflow)
+            yield from import_documents(engine, paths, target, hints)
     finally:
         target.close()
     ask(holder, "fold")
@@ -79,6 +96,15 @@ class _OverHttp:
             self._post, "/v1/events", b"\n".join(lines), "application/x-ndjson"
         )
 
+    def submit_document(self, engine: str, data: bytes, hints: Hints) -> list[Future[None]]:
+        query = {
+            name: value
+            for name, value in hints._asdict().items()
+            if isinstance(value, str) and value
+        }
+        path = f"/v1/engines/{engine}?{urlencode(query)}"
+        return [self._thread.submit(self._post, path, data, "application/json")]
+
     def close(self) -> None:
         self._thread.shutdown(wait=True)
         self._client.close()
@@ -90,12 +116,18 @@ class _OverHttp:
             raise StoreUnavailable(f"{path}: {error}") from None
         if answer.status_code in (429, 502, 503, 504):
             raise StoreUnavailable(f"{path}: {answer.status_code} {answer.text[:200]}")
-        if answer.status_code != httpx.codes.OK or _rejected(answer):
+        reason = _rejection(answer)
+        if reason is not None:
+            raise StoreRefused(reason)
+        if answer.status_code != httpx.codes.OK:
             raise StoreRefused(f"{path}: {answer.status_code} {answer.text[:200]}")
 
 
-def _rejected(answer: httpx.Response) -> bool:
-    """Whether some events were sent back (traces that are only partly good say so elsewhere)."""
+def _rejection(answer: httpx.Response) -> str | None:
+    """Why something was sent back, if it was (traces that are only partly good say so elsewhere)."""
     if "json" not in answer.headers.get("content-type", ""):
-        return False
-    return bool(answer.json().get("rejected"))
+        return None
+    told = answer.json()
+    if not told.get("rejected"):
+        return None
+    return "; ".join(error["message"] for error in told["errors"]) or f"{told['rejected']} rejected"

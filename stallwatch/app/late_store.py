@@ -7,6 +7,7 @@ from datetime import datetime
 
 from stallwatch.clock import Clock
 from stallwatch.errors import ConfigError, StoreUnavailable
+from stallwatch.model.definitions import Definition
 from stallwatch.store import Body, EventRow, Store
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,18 @@ class LateStore:
         """See `Store.note_rejected`."""
         self._ready()
         self._store.note_rejected(sender, namespace, received_at, rejected)
+
+    def note_look(
+        self, sender: str, namespace: str, began_at: datetime, ended_at: datetime
+    ) -> None:
+        """See `Store.note_look`."""
+        self._ready()
+        self._store.note_look(sender, namespace, began_at, ended_at)
+
+    def write_definitions(self, definitions: Sequence[Definition], now: datetime) -> None:
+        """See `Store.write_definitions`."""
+        self._ready()
+        self._store.write_definitions(definitions, now)
 
     def _ready(self) -> None:
         if self._migrated:

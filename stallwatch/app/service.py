@@ -15,13 +15,14 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alerts.dispatcher import Dispatcher
+from collector.engines.polling import Polling
 from collector.service import Collector
 from dashboards.web import web_app
 from detectors.brain import Brain
 from detectors.recommendations import recommend_timeouts
 from detectors.registry import DETECTORS
 from stallwatch.app import replaying
-from stallwatch.app.access import data_folder, new_store, open_state, spool_folder
+from stallwatch.app.access import data_folder, new_store, open_state, shelf_folder, spool_folder
 from stallwatch.app.claim import Claim
 from stallwatch.app.control import control_app
 from stallwatch.app.folder import Folder
@@ -29,6 +30,7 @@ from stallwatch.app.forgetting import forget_everywhere
 from stallwatch.app.guard import Guard, refused_counter
 from stallwatch.app.late_store import LateStore
 from stallwatch.app.listening import HttpServer, allow_open_files, bind
+from stallwatch.app.pulling import chosen
 from stallwatch.app.reporting import write_weekly_report
 from stallwatch.app.roles import Role
 from stallwatch.app.ticker import Ticker, cron_trigger
@@ -126,7 +128,14 @@ class Service:
             self._local_token,
             spool_folder(settings) if Role.COLLECTOR in self.roles else None,
             self._tell_spooled,
+            shelf_folder(settings) if Role.COLLECTOR in self.roles else None,
+            settings.engines.shelf_max_bytes,
         )
+        self._pollings: list[Polling] = []
+        if Role.COLLECTOR in self.roles:
+            self._pollings = self.collector.pollings(settings.engines, self.state)
+        for polling in self._pollings:
+            self._on_stop(f"poll-{polling.name}", polling.close)
         self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
         self._asked_at: dict[str, datetime] = {}
         self._started = False
@@ -217,7 +226,13 @@ class Service:
     def _web(self) -> Starlette:
         pages = web_app(self.store, self.state, self._clock, self.registry, self.not_ready)
         control = control_app(
-            {"forget": self._forget, "detect": self._detect, "fold": self._catch_up}
+            {
+                "forget": self._forget,
+                "detect": self._detect,
+                "fold": self._catch_up,
+                "pull": self._pull,
+                "engines": self._engines,
+            }
         )
         web = Starlette(routes=[Mount("/control", control)])
         # Not mounted too: no mount takes a path with a line feed, and an execution's id may have one.
@@ -245,10 +260,14 @@ class Service:
             every(HOUR_S, "retain", self._retain)
             report = self.settings.report
             self._ticker.by_cron(report.cron, report.timezone, "report", self._report)
+        for polling in self._pollings:
+            every(polling.every_s, f"poll-{polling.name}", polling.tick, executor="polls")
         if Role.ALERTS in self.roles:
             every(ALERT_S, "alert", self._alert)
         self._ticker.start()
         self._on_stop("jobs", self._ticker.stop)
+        for polling in self._pollings:
+            self._on_stop(f"poll-{polling.name}", polling.stop)
 
     def stop(self) -> None:
         """Stop everything, the youngest first: listeners, jobs, batches, folds, store."""
@@ -322,8 +341,19 @@ class Service:
 
     def _forget(self, fields: dict[str, Any]) -> dict[str, int]:
         self._folder.catch_up()
-        erased = forget_everywhere(self.store, self.state, str(fields["execution_id"]))
+        execution_id = str(fields["execution_id"])
+        erased = forget_everywhere(self.store, self.state, execution_id)
+        self.collector.desk.forget(execution_id)
         return {"events": erased}
+
+    def _engines(self, _fields: dict[str, Any]) -> dict[str, str]:
+        """Why the last look at each polled engine failed; empty: it did not."""
+        return {polling.name: polling.problem for polling in self._pollings}
+
+    def _pull(self, fields: dict[str, Any]) -> dict[str, Any]:
+        looked = chosen(self._pollings, str(fields["engine"])).look()
+        self._folder.catch_up()
+        return looked._asdict()
 
     def _detect(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
         self._folder.catch_up()

@@ -17,6 +17,8 @@ from stallwatch.clock import Clock
 from stallwatch.errors import ConfigError
 
 THREADS: Final = 4
+POLL_THREADS: Final = 6
+"""One for each engine that can be polled."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +31,12 @@ class Ticker:
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             # The detectors have a thread of their own: nothing else may delay a stall's finding.
-            executors={"default": ThreadPoolExecutor(THREADS), "brain": ThreadPoolExecutor(1)},
+            # So have the polled engines, which may take long to answer.
+            executors={
+                "default": ThreadPoolExecutor(THREADS),
+                "brain": ThreadPoolExecutor(1),
+                "polls": ThreadPoolExecutor(POLL_THREADS),
+            },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._clock = clock

@@ -1,8 +1,9 @@
 """`import` and `forget`: data in, as history; an execution out, everywhere."""
 
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -10,28 +11,51 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from collector.importing import Progress
+from collector.paths import files_of
 from stallwatch.app.access import ask, open_state, own_store, serving
-from stallwatch.app.forgetting import forget_everywhere
-from stallwatch.app.importing import import_into_serving, import_into_store
+from stallwatch.app.forgetting import forget_everywhere, forget_on_shelf
+from stallwatch.app.importing import Wanted, import_into_serving, import_into_store
+from stallwatch.app.pulling import pull
 from stallwatch.cli.common import CLOCK, ConfigOption, err, out, settings_from
 from stallwatch.errors import UsageError
 from stallwatch.model.plain_text import harmless
 
 
 class ImportEngine(StrEnum):
+    STEPFUNCTIONS = "stepfunctions"
+    TEMPORAL = "temporal"
+    DURABLE = "durable"
+    DBOS = "dbos"
+    PREFECT = "prefect"
+    AIRFLOW = "airflow"
     OTLP = "otlp"
     EVENTS = "events"
+
+
+PROBLEMS_SHOWN: Final = 20
+"""Of each file; the others are counted."""
+_COUNTED: Final = {ImportEngine.OTLP: "spans", ImportEngine.EVENTS: "events"}
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("import")(import_)
+    app.command("pull")(pull_)
     app.command()(forget)
 
 
 def import_(
     engine: Annotated[ImportEngine, typer.Argument(help="What the files hold.")],
-    paths: Annotated[list[str], typer.Argument(help="Files (also gzip); - is standard input.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Files (also gzip), folders, patterns; - is standard input."),
+    ],
+    namespace: Annotated[
+        str, typer.Option(help="The namespace of what does not say its own.")
+    ] = "default",
+    workflow: Annotated[
+        str, typer.Option(help="The workflow of histories that do not say theirs.")
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
     """Import files as history: it teaches the detectors and never alerts. Importing twice changes nothing.
@@ -39,23 +63,39 @@ def import_(
     A bad document is named with its file and line, and the rest goes on; exit status 2 if there was one.
     """
     settings = settings_from(config)
+    wanted = Wanted(engine.value, files_of(paths), namespace, workflow)
     holder = serving(settings)
     if holder is not None:
-        accepted, errors = _show(import_into_serving(holder, engine.value, paths, CLOCK))
+        accepted, errors = _show(import_into_serving(holder, wanted, CLOCK))
     else:
         with own_store(settings, CLOCK) as store:
-            accepted, errors = _show(import_into_store(store, settings, engine.value, paths, CLOCK))
+            accepted, errors = _show(import_into_store(store, settings, wanted, CLOCK))
             store.fold(CLOCK.now())
             store.refresh_statistics()
-    what = "spans" if engine is ImportEngine.OTLP else "events"
+    what = _COUNTED.get(engine, "documents")
     out().print(f"{accepted} {what} imported, {errors} bad documents", highlight=False)
     if errors:
         raise typer.Exit(2)
 
 
+def pull_(
+    engine: Annotated[str, typer.Argument(help="An engine that has a section [engines.NAME].")],
+    config: ConfigOption = None,
+) -> None:
+    """Look at an engine once, now: what is open, what closed since the last look. `serve` does it by itself."""
+    settings = settings_from(config)
+    with err().status(f"Looking at {harmless(engine)} ..."):
+        looked = pull(settings, engine, CLOCK)
+    out().print(
+        f"{looked.executions} executions with news, {looked.events} step events, {looked.seconds:.1f} s",
+        highlight=False,
+    )
+
+
 def _show(steps: Iterator[Progress]) -> tuple[int, int]:
     """Follow an import on a progress bar; how much was accepted and how many documents were bad."""
     accepted: dict[str, int] = {}
+    told: Counter[str] = Counter()
     errors = 0
     console = err()
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -69,7 +109,13 @@ def _show(steps: Iterator[Progress]) -> tuple[int, int]:
             accepted[step.path] = step.accepted
             for problem in step.errors:
                 errors += 1
-                console.print(Text(harmless(problem), style="yellow"), soft_wrap=True)
+                told[step.path] += 1
+                if told[step.path] <= PROBLEMS_SHOWN:
+                    console.print(Text(harmless(problem), style="yellow"), soft_wrap=True)
+        for path, count in told.items():
+            if count > PROBLEMS_SHOWN:
+                more = f"{path}: {count - PROBLEMS_SHOWN} more bad documents"
+                console.print(Text(harmless(more), style="yellow"), soft_wrap=True)
     return sum(accepted.values()), errors
 
 
@@ -90,6 +136,7 @@ def forget(
             state = open_state(settings)
             erased = forget_everywhere(store, state, execution_id)
             state.close()
+        forget_on_shelf(settings, execution_id)
     if not erased:
         raise UsageError(f"there is no execution {execution_id!r}")
     out().print(f"{erased} events erased", highlight=False)

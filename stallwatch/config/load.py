@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from stallwatch.config.alerts import AlertsConfig
+from stallwatch.config.engines import EnginesConfig
 from stallwatch.config.environment import environment_names, environment_variable
 from stallwatch.config.settings import (
     CollectorConfig,
@@ -38,6 +39,7 @@ class _Environment(BaseSettings):
 
     store: StoreConfig | None = None
     collector: CollectorConfig | None = None
+    engines: EnginesConfig | None = None
     web: WebConfig | None = None
     detectors: DetectorsConfig | None = None
     alerts: AlertsConfig | None = None

@@ -19,6 +19,7 @@ from collector.service import Collector
 from stallwatch.clock import Clock
 from stallwatch.config.settings import CollectorConfig
 from stallwatch.errors import StoreRefused, StoreUnavailable
+from stallwatch.model.definitions import Definition
 from stallwatch.store import Body, EventRow, Store
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -74,6 +75,8 @@ class FakeStore:
     tried: list[Insert] = field(default_factory=list)
     rejections: list[tuple[str, int]] = field(default_factory=list)
     bad: set[object] = field(default_factory=set)
+    definitions: list[Definition] = field(default_factory=list)
+    looks: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
     away_times: int = 0
     retry_after_s: float | None = None
     gate: threading.Event = field(default_factory=threading.Event)
@@ -92,6 +95,14 @@ class FakeStore:
         self, sender: str, namespace: str, received_at: datetime, rejected: int
     ) -> None:
         self.rejections.append((sender, rejected))
+
+    def note_look(
+        self, sender: str, namespace: str, began_at: datetime, ended_at: datetime
+    ) -> None:
+        self.looks.append((sender, namespace, began_at, ended_at))
+
+    def write_definitions(self, definitions: Sequence[Definition], now: datetime) -> None:
+        self.definitions += definitions
 
     def stored(self) -> list[object]:
         return [payload for insert in self.inserts for payload in insert.payloads]

@@ -124,7 +124,7 @@ def test_what_cannot_be_read_goes_back_with_the_reason(
         ("POST", "/v1/traces/", 404, "/v1/traces"),
         ("GET", "/v1/traces", 405, "GET"),
         ("DELETE", "/v1/events", 405, "DELETE"),
-        ("POST", "/v1/engines/stepfunctions", 404, "/v1/events"),
+        ("POST", "/v1/engines/cadence", 404, "stepfunctions"),
     ],
 )
 @pytest.mark.parametrize("headers", [PROTOBUF, JSON])

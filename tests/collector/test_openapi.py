@@ -4,13 +4,14 @@ import httpx
 import jsonschema_rs
 import pytest
 
+from collector.engines.registry import ENGINES
 from collector.openapi import document
 from stallwatch.clock import ManualClock
 from tests.collector.helpers import NOW, FakeStore, collecting, serving, step_event
 
 PATHS = {
     "/v1/traces": "post", "/v1/logs": "post", "/v1/metrics": "post", "/v1/events": "post", "/healthz": "get",
-    "/openapi.json": "get",
+    "/openapi.json": "get", **{f"/v1/engines/{name}": "post" for name in ENGINES},
 }  # fmt: skip
 
 

@@ -2,17 +2,21 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from stallwatch.config import Settings, load_settings
 from stallwatch.config.alerts import RouteConfig
+from stallwatch.config.engines import EnginesConfig
+from stallwatch.config.engines.polling import PolledEngine
 from stallwatch.config.settings import Policy
 from stallwatch.errors import ConfigError
+from stallwatch.model.durations import parse_duration_s
 
-EXAMPLE = Path(__file__).parents[2] / "stallwatch.example.toml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "stallwatch.example.toml"
 NOT_DEFAULTS = {"store.url", "store.state", "alerts.receivers", "alerts.route", "detectors.policy"}
 
 
@@ -24,9 +28,20 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:
         key = prefix + (field.alias or name)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             keys += keys_of(kind, key + ".")
-        else:
+        elif not engine_of(kind):
             keys.append(key)
     return keys
+
+
+def engine_of(kind: Any) -> type[PolledEngine] | None:
+    """The section of an engine, which may be there or not."""
+    for one in get_args(kind):
+        if isinstance(one, type) and issubclass(one, PolledEngine):
+            return one
+    return None
+
+
+ENGINES = {name: engine_of(field.annotation) for name, field in EnginesConfig.model_fields.items()}
 
 
 def value_at(data: dict[str, Any], key: str) -> Any:
@@ -54,6 +69,38 @@ def test_every_key_of_a_list_is_explained(model: type[BaseModel]) -> None:
     text = EXAMPLE.read_text()
     for key in keys_of(model):
         assert f"\n{key} = " in text or f"\n# {key} = " in text, key
+
+
+@pytest.mark.parametrize("name", [name for name, kind in ENGINES.items() if kind])
+def test_every_key_of_an_engine_is_there_and_explained(name: str) -> None:
+    kind = ENGINES[name]
+    assert kind is not None
+    block = EXAMPLE.read_text().partition(f"# [engines.{name}]\n")[2].partition("\n\n")[0]
+    said = tomllib.loads("\n".join(line.removeprefix("# ") for line in block.splitlines()))
+    assert list(said) == list(kind.model_fields)
+    # Without what it cannot do without, which is empty here.
+    bare = kind.model_construct()
+    for key, value in said.items():
+        default = getattr(bare, key)
+        if isinstance(default, float):
+            assert (
+                parse_duration_s(value) == default if isinstance(value, str) else value == default
+            )
+        else:
+            assert (
+                list(default) if isinstance(default, tuple) else default or type(value)()
+            ) == value
+    explained = (ROOT / "docs" / "engines" / f"{name}.md").read_text()
+    for key in kind.model_fields:
+        assert f"`{key}`" in explained, key
+
+
+def test_the_environment_can_give_an_engine_its_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STALLWATCH__ENGINES__DBOS__URL", "postgresql://reader:secret@db/app")
+    engines = load_settings().engines
+    assert engines.dbos is not None
+    assert "secret" not in repr(engines)
+    assert engines.temporal is None
 
 
 def test_an_unknown_key_names_itself_and_the_file(tmp_path: Path) -> None:

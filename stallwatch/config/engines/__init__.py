@@ -1,5 +1,9 @@
 """`[engines.<name>]`: the engines that are polled. Each section is described with its engine in `docs/engines/`."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from stallwatch.config.engines.airflow import AirflowConfig
 from stallwatch.config.engines.dbos import DbosConfig
 from stallwatch.config.engines.durable import DurableConfig
@@ -11,6 +15,9 @@ from stallwatch.config.fields import Section
 
 class EnginesConfig(Section):
     """An engine without a section is not asked; what it pushes and what is imported needs no section."""
+
+    shelf_max_bytes: Annotated[int, Field(ge=1024 * 1024)] = 512 * 1024 * 1024
+    """How much of what engines told is kept until it is whole."""
 
     airflow: AirflowConfig | None = None
     dbos: DbosConfig | None = None
