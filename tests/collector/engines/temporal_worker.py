@@ -1,0 +1,196 @@
+"""Workflows and activities with every situation that Stallwatch tells apart; run as a module, a worker for them.
+
+`python -m tests.collector.engines.temporal_worker HOST:PORT` says "working", and works until its input ends.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.common import RetryPolicy
+from temporalio.contrib.opentelemetry import TracingInterceptor
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+QUEUE: Final = "live"
+NOBODY: Final = "nobody"
+SOON: Final = timedelta(seconds=5)
+LATE: Final = timedelta(minutes=5)
+QUICKLY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100))
+
+
+@activity.defn
+async def work(seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@activity.defn
+async def flaky(failures: int) -> str:
+    if activity.info().attempt <= failures:
+        raise ApplicationError("not yet", type="Busy")
+    return "done"
+
+
+@activity.defn
+async def hang() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(0.1)
+
+
+@activity.defn
+async def lose() -> str:
+    """Hang at the first attempt only."""
+    if activity.info().attempt == 1:
+        await hang()
+    return "found"
+
+
+@workflow.defn
+class Plain:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(work, 0.05, start_to_close_timeout=SOON)
+
+
+@workflow.defn
+class Retried:
+    @workflow.run
+    async def run(self, failures: int) -> None:
+        await workflow.execute_activity(
+            flaky, failures, start_to_close_timeout=SOON, retry_policy=QUICKLY
+        )
+
+
+@workflow.defn
+class Parallel:
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(
+            *(
+                workflow.execute_activity(work, seconds, start_to_close_timeout=SOON)
+                for seconds in (0.05, 0.1, 0.2)
+            )
+        )
+
+
+@workflow.defn
+class Slept:
+    @workflow.run
+    async def run(self, seconds: float) -> None:
+        await workflow.sleep(seconds)
+
+
+@workflow.defn
+class Signaled:
+    def __init__(self) -> None:
+        self._may_go = False
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(work, 0.01, start_to_close_timeout=SOON)
+        await workflow.wait_condition(lambda: self._may_go)
+        await workflow.execute_activity(work, 0.01, start_to_close_timeout=SOON)
+
+    @workflow.signal
+    def go(self) -> None:
+        self._may_go = True
+
+    @workflow.update
+    async def ask(self, seconds: float) -> float:
+        await workflow.sleep(seconds)
+        return seconds
+
+
+@workflow.defn
+class Parent:
+    @workflow.run
+    async def run(self, child: str, seconds: float) -> None:
+        await workflow.execute_child_workflow(Slept.run, seconds, id=child)
+
+
+@workflow.defn
+class Continued:
+    @workflow.run
+    async def run(self, more: int) -> None:
+        await workflow.execute_activity(work, 0.01, start_to_close_timeout=SOON)
+        if more:
+            workflow.continue_as_new(more - 1)
+
+
+@workflow.defn
+class Hung:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            hang, start_to_close_timeout=LATE, heartbeat_timeout=timedelta(seconds=60)
+        )
+
+
+@workflow.defn
+class Lost:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            lose, start_to_close_timeout=LATE, heartbeat_timeout=timedelta(seconds=1)
+        )
+
+
+@workflow.defn
+class Unheard:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(work, 0.1, task_queue=NOBODY, start_to_close_timeout=LATE)
+
+
+@workflow.defn
+class Broken:
+    @workflow.run
+    async def run(self) -> None:
+        raise RuntimeError("a bug in the workflow's code")
+
+
+@workflow.defn
+class Failed:
+    @workflow.run
+    async def run(self) -> None:
+        raise ApplicationError("no", type="Refused")
+
+
+@workflow.defn
+class Local:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_local_activity(
+            flaky, 1, start_to_close_timeout=SOON, retry_policy=QUICKLY
+        )
+
+
+WORKFLOWS: Final = [
+    Plain, Retried, Parallel, Slept, Signaled, Parent, Continued, Hung, Lost, Unheard, Broken, Failed, Local,
+]  # fmt: skip
+ACTIVITIES: Final[list[Callable[..., Any]]] = [work, flaky, hang, lose]
+
+
+async def main(address: str) -> None:
+    client = await Client.connect(address, interceptors=[TracingInterceptor()])
+    async with Worker(
+        client,
+        task_queue=QUEUE,
+        workflows=WORKFLOWS,
+        activities=ACTIVITIES,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        graceful_shutdown_timeout=timedelta(0),
+    ):
+        sys.stdout.write("working\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
