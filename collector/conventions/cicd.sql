@@ -35,8 +35,10 @@ FROM
         multiIf(
             result IN ('failure', 'error'), 'failed',
             result = 'timeout', 'timed_out',
-            result IN ('cancellation', 'skip'), if(result = 'skip' AND task != '', 'skipped', 'cancelled'),
-            result = '' AND status = 'error', 'failed',
+            result IN ('skip', 'skipped'), if(task != '', 'skipped', 'cancelled'),
+            result IN ('cancellation', 'cancelled'), 'cancelled',
+            -- None, or a word of the sender's own.
+            result != 'success' AND status = 'error', 'failed',
             'completed') AS outcome,
         if(task = '', 'workflow.', 'step.') AS level,
         CAST(arrayJoin([(concat(level, 'started'), start_at, false), (concat(level, outcome), end_at, true)]), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool)') AS said

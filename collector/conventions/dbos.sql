@@ -1,6 +1,6 @@
 -- DBOS, in both dialects of its attributes: one span per workflow and per step, at its end. The failures of a step that was
 -- tried again are span events, "Step attempt N failed" from N = 0, with the pause that followed. Operations without a type
--- (sleep, recv, getEvent, …) are DBOS's own steps; those that wait are waits.
+-- (sleep, recv, getEvent, …) are DBOS's own steps; those that wait are waits, under the names that the system database has for them.
 INSERT INTO step_event_log
     (received_at, sender, road, batch, historical, namespace, engine, workflow, workflow_version,
     execution_id, run_id, event, time, step, step_run_id, attempt, event_id, sequence, queue, worker,
@@ -13,7 +13,7 @@ SELECT
     attributes['stallwatch.run_id'] AS run_id,
     said.event AS event,
     said.time AS time,
-    if(event LIKE 'step.%', stallwatch_said(attributes, 'step', toString(name)), '') AS step,
+    if(event LIKE 'step.%', stallwatch_said(attributes, 'step', if(operation_type = '' AND waits_for != '', if(name = 'get_event', 'DBOS.getEvent', if(name LIKE 'DBOS.%', toString(name), concat('DBOS.', toString(name)))), toString(name))), '') AS step,
     if(event LIKE 'step.%', stallwatch_said(attributes, 'step_run_id', span_id), '') AS step_run_id,
     if(said.attempt = 0, 0, said.attempt + greatest(1, toUInt32OrZero(attributes['stallwatch.attempt'])) - 1) AS attempt,
     concat('dbos:', trace_id, span_id, ':', if(said.ends, 'ended', event), if(said.attempt > 0, toString(said.attempt), '')) AS event_id,
