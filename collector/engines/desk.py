@@ -27,7 +27,7 @@ from stallwatch.model.events import StepEvent, check_event
 from stallwatch.store import EventRow
 
 ROAD: Final = "history"
-_DEPTH_MAX: Final = 200
+DEPTH_MAX: Final = 200
 """Levels of a document. Histories carry payloads of any shape; what is kept of them is flat."""
 _CHUNK_EVENTS: Final = 2000
 _EVENT_BYTES: Final = 256
@@ -92,8 +92,8 @@ class Desk:
         for index, decode in enumerate(documents):
             try:
                 document = decode()
-                if is_deeper(document, _DEPTH_MAX):
-                    raise InputError(f"nested more than {_DEPTH_MAX} levels deep")
+                if is_deeper(document, DEPTH_MAX):
+                    raise InputError(f"nested more than {DEPTH_MAX} levels deep")
                 delivery = engine.delivery(document)
             except InputError as error:
                 parsed.reject(index, str(error))

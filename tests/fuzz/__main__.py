@@ -26,8 +26,8 @@ RSS_LIMIT_MIB: Final = 1024
 LIVE_SHARE: Final = 0.4
 """Of the time; the rest is divided among the decoders."""
 NAMES: Final = (
-    "otlp_protobuf", "otlp_json", "inflation", "events", "headers", "documents", "scenarios", "settings", "words",
-    "tokens", "spool_records", "web_queries", "sql_guard",
+    "otlp_protobuf", "otlp_json", "inflation", "events", "headers", "documents", "engine_documents", "scenarios",
+    "settings", "words", "tokens", "spool_records", "web_queries", "sql_guard",
 )  # fmt: skip
 
 

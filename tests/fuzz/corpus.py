@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
 
+from collector.engines.registry import ENGINES
 from collector.items import Item
 from stallwatch.model.events import event_from_dict
 from stallwatch.store import Body, EventRow
@@ -37,6 +38,18 @@ CLOUD: Final = {
     "data": {"workflow": "order-1.shop", "task": "charge", "retriedAt": "2026-01-05T11:59:00Z", "retryCount": 2},
 }  # fmt: skip
 PLAIN_CLOUD: Final = {**CLOUD, "type": "dev.stallwatch.step.started", "data": EVENT}
+
+
+@cache
+def engine_documents() -> list[bytes]:
+    """Recorded documents behind the number of their engine (see `targets.engine_documents`)."""
+    found = []
+    for number, name in enumerate(ENGINES):
+        folder = ROOT / "tests" / "fixtures" / "engines" / name
+        files = sorted(folder.rglob("*.json"), key=lambda file: file.stat().st_size)
+        # Small ones: a change in a large one changes little.
+        found += [bytes([number]) + file.read_bytes() for file in files[:20]]
+    return found
 
 
 @cache

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from starlette.datastructures import QueryParams
 
 from collector import encodings, importing, items, senders
+from collector.engines import registry
+from collector.engines.desk import DEPTH_MAX
+from collector.engines.reading import Hints
 from collector.events import parse_events
+from collector.json_text import decode_any, is_deeper
 from collector.otlp import SIGNALS
 from dashboards.web.asked import filters_of
 from stallwatch.config import load_settings
 from stallwatch.config.tokens import hash_of, parse_tokens, token_in
 from stallwatch.errors import ConfigError, InputError
 from stallwatch.model.durations import format_duration, parse_duration_s, parse_time, rfc3339
-from stallwatch.model.events import StepEvent
+from stallwatch.model.events import StepEvent, check_event
 from stallwatch.simulator.scenario import load_scenario
 from stallwatch.store.sql_guard import SqlRefused, check_tree, read_statement
 from tests.fuzz import corpus
@@ -31,6 +36,7 @@ MEDIA: Final = (
     "application/cloudevents-batch+json", "", "text/plain",
 )  # fmt: skip
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd", "br", "gzip, gzip", None)
+HINTS: Final = Hints(NOW, execution_id="from the file's name")
 _VIEWS: Final = ("attempts", "executions", "spans")
 
 
@@ -111,6 +117,21 @@ def documents(data: bytes) -> None:
             list(importing.import_otlp([file.name], _Nowhere()))
 
 
+def engine_documents(data: bytes) -> None:
+    """The first byte names the engine. What is read of facts are events that can be stored, or are refused."""
+    asked = registry.engine(registry.ENGINES[_first(data, len(registry.ENGINES))])
+    with suppress(InputError, OverflowError):
+        document = decode_any(data[1:])
+        delivery = None if is_deeper(document, DEPTH_MAX) else asked.delivery(document)
+        for inner in [document] if delivery is None else delivery.documents:
+            for fragment in asked.parts(inner, HINTS).fragments:
+                facts = msgspec.json.decode(msgspec.json.encode(fragment.facts))
+                for event in asked.read(fragment.execution, facts, "default").events:
+                    with suppress(InputError):
+                        check_event(event, NOW)
+                    msgspec.json.encode(event)
+
+
 def scenarios(data: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file, suppress(InputError, ConfigError):
         file.write(data)
@@ -171,6 +192,7 @@ TARGETS: Final = (
     Target("events", events, corpus.events, prefixed(mutate_json)),
     Target("headers", headers, corpus.headers, mutate_bytes),
     Target("documents", documents, corpus.documents, prefixed(mutate_bytes)),
+    Target("engine_documents", engine_documents, corpus.engine_documents, prefixed(mutate_json)),
     Target("scenarios", scenarios, corpus.scenarios, mutate_bytes),
     Target("settings", settings, corpus.settings, mutate_bytes),
     Target("words", words, corpus.words, mutate_bytes),

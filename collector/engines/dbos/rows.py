@@ -47,7 +47,10 @@ def parts_of(document: Any, hints: Hints) -> Parts:
         its.update(status_facts(row, outputs.get(_id(row), {}), where))
         if row.get("status") in CLOSED:
             closed_ms[_id(row)] = _closed_ms(row, where)
-    names = {(_id(row), row.get("function_id")): row for row in tables["operation_outputs"]}
+    names = {
+        (_id(row), _number(row, "function_id", "operation_outputs", -1)): row
+        for row in tables["operation_outputs"]
+    }
     for index, row in enumerate(tables["operation_outputs"]):
         where = f"operation_outputs[{index}]"
         id_ = _id(row, where)
