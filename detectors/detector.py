@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from detectors.calibration import Calibration
-from detectors.looks import known_until
+from detectors.looks import POLLER, known_until
 from stallwatch.config import DetectorsConfig
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -20,6 +20,9 @@ ExecutionKey = tuple[str, str, str]
 """namespace, engine, execution id"""
 Place = tuple[str, str, str, str]
 """namespace, engine, workflow, step"""
+
+ASKED_NO_MORE: Final = timedelta(hours=1)
+"""An engine that has not answered for so long is judged by what else tells of it."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,34 @@ class Context:
         return self.config.policy_for("enabled", *place) is not False
 
     def waits(self, place: Place) -> bool:
-        """Whether a policy says that this step, though nothing labels it, waits for someone or something."""
-        return self.config.policy_for("waiting_on", *place) is not None
+        """Whether a policy or the configured definition says that this step, though nothing labels it, waits for
+        someone or something."""
+        declared = self.calibration.declared.of(place, "")
+        return self.config.policy_for("waiting_on", *place) is not None or "waiting_on" in declared
+
+    def limited(self, row: Row) -> Row:
+        """The row of an attempt or execution with the limits that its definition declares where it declares none
+        itself; `limits_from` then has the definitions' sources by the names of these limits."""
+        place = (row["namespace"], row["engine"], row["workflow"], row.get("step", ""))
+        declared = self.calibration.declared.of(place, row["workflow_version"])
+        missing = {k: said for k, said in declared.items() if k in row and row[k] is None}
+        if not missing:
+            return row
+        values = {name: said.value for name, said in missing.items()}
+        return {**row, **values, "limits_from": {name: one.source for name, one in missing.items()}}
 
     def as_of(self, tick: Tick, row: Row) -> datetime:
         """Until when the row's sender would have told an end: what is open is as old as it was then."""
         return known_until(row["sender"], tick.until, self.looks)
+
+    def as_of_engine(self, tick: Tick, row: Row) -> datetime:
+        """The same where the row's engine is asked, whoever told of the row last: spans do not say that an execution
+        waits, only asking shows it."""
+        asked_at = self.looks.get(POLLER + row["engine"])
+        until = self.as_of(tick, row)
+        if asked_at is None or asked_at < tick.until - ASKED_NO_MORE:
+            return until
+        return min(until, asked_at)
 
     def severity(self, place: Place, default: Severity) -> Severity:
         """The severity that a policy sets for this place, else `default`."""

@@ -12,11 +12,27 @@ from stallwatch.model.durations import format_duration
 DOMINANT_SHARE: Final = 0.9
 DIMENSIONS: Final = ("queue", "worker", "downstream", "region", "workflow_version")
 _NAMES: Final = {"workflow_version": "version"}
+_DECLARED: Final = {
+    "asl": "in the state machine's definition",
+    "hostjson": "in host.json",
+    "server": "in the definition that the engine has",
+    "configuration": "in the configuration",
+}
 
 
 def clock(when: datetime) -> str:
     """`12:00:01 UTC`; the date too, as a finding may be read days later."""
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def declared_in(source: str) -> str:
+    """Where a limit is declared: `in the configuration`. `source`: as in the view `definitions`."""
+    return f"declared {_DECLARED[source]}"
+
+
+def limit_source(row: Row, name: str) -> str:
+    """The source of the definition that declares this limit of an attempt; empty: the attempt itself does."""
+    return str(row.get("limits_from", {}).get(name, ""))
 
 
 def counted(n: int, noun: str) -> str:

@@ -90,6 +90,7 @@ def _observe(
         engine=place[1],
         workflow=workflow,
         step=step,
+        step_may_change=True,
         key=error_type,
         executions=executions,
         count=count,

@@ -59,7 +59,7 @@ def advance(
 
 
 def _told(finding: Finding) -> tuple[object, ...]:
-    return (finding.executions, finding.count, finding.severity, finding.title)
+    return (finding.executions, finding.count, finding.step, finding.severity, finding.title)
 
 
 def _status(observation: Observation) -> Status:

@@ -1,8 +1,8 @@
 """An execution that as a whole takes longer than such executions take, whatever it is doing.
 
 What it waited (for a timer, a signal, a person, a child) or was suspended does not count. A policy's
-`max_duration` stands above what was learned; a timeout that the execution declares counts from its
-start, as the engine counts it.
+`max_duration` stands above what was learned; a timeout that the execution or its workflow's
+definition declares counts from its start, as the engine counts it.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,16 @@ from detectors.detector import (
     grouped,
     split_by_silence,
 )
-from detectors.explaining import clock, compared, counted, learned_evidence, named, sureness
+from detectors.explaining import (
+    clock,
+    compared,
+    counted,
+    declared_in,
+    learned_evidence,
+    limit_source,
+    named,
+    sureness,
+)
 from stallwatch.model.durations import format_duration, rfc3339
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -52,11 +61,13 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             continue
         learned = context.calibration.executions.get((namespace, engine, workflow))
         policy_s = context.config.policy_for("max_duration", *place)
-        told, hidden_by = split_by_silence(group, context)
+        limited = [context.limited(row) for row in group]
+        told, hidden_by = split_by_silence(limited, context)
         overdue = [
             found
             for row in told
-            if (found := _overdue(context.as_of(tick, row), row, learned, policy_s)) is not None
+            if (found := _overdue(context.as_of_engine(tick, row), row, learned, policy_s))
+            is not None
         ]
         if overdue:
             candidates.append((place, overdue, learned, hidden_by))
@@ -133,6 +144,9 @@ def _observe(
         "rule": oldest.rule,
         "expected_end": None if end_at is None else rfc3339(end_at),
     }
+    source = limit_source(oldest.row, "timeout_s") if oldest.rule == "declared" else ""
+    if source:
+        evidence["declared_by"] = source
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(place, Severity.WARNING),
@@ -187,7 +201,13 @@ def _explain(
     if oldest.rule == "policy":
         words += f" Its owner allows {format_duration(oldest.limit_s)}."
     elif oldest.rule == "declared":
-        words += f" It declares a timeout of {format_duration(oldest.row['timeout_s'])}."
+        source = limit_source(oldest.row, "timeout_s")
+        timeout = format_duration(oldest.row["timeout_s"])
+        words += (
+            f" A timeout of {timeout} is {declared_in(source)}."
+            if source
+            else f" It declares a timeout of {timeout}."
+        )
     if learned is not None:
         words += f" {compared(learned, 'execution')}"
         if oldest.rule not in ("policy", "declared"):

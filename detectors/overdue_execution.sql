@@ -8,18 +8,26 @@ SELECT
 FROM execution_fold AS x FINAL
 LEFT JOIN
 (
+    -- What a step declares, not each road says of each attempt.
     SELECT
         execution_key, run_id,
         minOrNullIf(waiting_at, status = 'waiting') AS waiting_since,
         toNullable(sumIf(
             least(
                 dateDiff('microsecond', ifNull(ended_at, retrying_at), {until:DateTime64(6, 'UTC')}) / 1e6,
-                backoff_s * pow(ifNull(backoff_rate, 1), least(attempt - 1, 64)),
-                ifNull(backoff_max_s, 1e9)),
-            status IN ('failed', 'timed_out', 'backing_off') AND backoff_s > 0 AND (ifNull(max_attempts, 0) = 0 OR attempt < max_attempts))) AS paused_s
-    FROM attempt_fold FINAL
-    WHERE status IN ('waiting', 'failed', 'timed_out', 'backing_off')
-        AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status = 'running')
+                pause_s * pow(ifNull(rate, 1), least(attempt - 1, 64)),
+                ifNull(pause_max_s, 1e9)),
+            status IN ('failed', 'timed_out', 'backing_off') AND pause_s > 0 AND (ifNull(most, 0) = 0 OR attempt < most))) AS paused_s
+    FROM
+    (
+        SELECT
+            execution_key, run_id, status, attempt, waiting_at, ended_at, retrying_at,
+            max(backoff_s) OVER call AS pause_s, max(backoff_rate) OVER call AS rate, max(backoff_max_s) OVER call AS pause_max_s, max(max_attempts) OVER call AS most
+        FROM attempt_fold FINAL
+        WHERE status IN ('waiting', 'failed', 'timed_out', 'backing_off')
+            AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status = 'running')
+        WINDOW call AS (PARTITION BY execution_key, run_id, step, branch, step_run_id)
+    )
     GROUP BY execution_key, run_id
 ) AS w ON w.execution_key = x.execution_key AND w.run_id = x.run_id
 WHERE x.status = 'running'

@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from detectors.calibration import Declared, read_declared
+from detectors.explaining import declared_in
 from detectors.statistics.samples import Floats, sorted_durations
 from detectors.statistics.timeouts import (
     BUFFER_DEFAULT,
@@ -30,6 +32,8 @@ from stallwatch.store import Store
 PER_STEP_MAX: Final = 20_000
 """Attempts of one step that are looked at, the latest; enough for p99.9 with a narrow interval."""
 SURVIVAL_POINTS: Final = 120
+WorkflowKey = tuple[str, str, str]
+"""namespace, engine, workflow"""
 
 _SQL: Final = (files("detectors") / "recommendations.sql").read_text(encoding="utf-8")
 _WORKFLOWS: Final = """SELECT DISTINCT namespace, engine, workflow FROM attempts
@@ -48,6 +52,8 @@ class Attempts:
     current_timeout_s: float | None
     declared: bool
     """Whether someone declared the current timeout; else it is what timed-out attempts lasted."""
+    declared_by: str
+    """The source of the definition that declared it; empty: the attempts themselves did, or nobody."""
     dropped: int
     """Left out because they ran under a shorter timeout than the current one."""
     capped: bool
@@ -62,24 +68,29 @@ def recommend_timeouts(
     Reads one workflow at a time, so that memory is bounded by its steps. `guidance_buffer`: the b
     of the policy p99·(1 + b); ValueError outside [0.2, 0.5].
     """
+    declared = read_declared(store)
     window: dict[str, Any] = {"since": since, "until": until}
     week = week_of(until)
     found: list[StepRecommendation] = []
     for key in store.select(_WORKFLOWS, window):
         frame = store.frame(_SQL, {**window, **key, "per_step_max": PER_STEP_MAX})
-        for step, attempts in by_step(frame):
+        workflow = (key["namespace"], key["engine"], key["workflow"])
+        for step, attempts in by_step(frame, workflow, declared):
             found.append(
                 judge(**key, step=step, attempts=attempts, week=week, buffer=guidance_buffer)
             )
     return found
 
 
-def by_step(frame: pd.DataFrame) -> Iterator[tuple[str, Attempts]]:
-    """Split the statement's rows (step, status, duration_s, timeout_s; latest first) into steps.
+def by_step(
+    frame: pd.DataFrame, workflow: WorkflowKey, declared: Declared
+) -> Iterator[tuple[str, Attempts]]:
+    """Split the rows of a workflow's statement (step, workflow_version, status, duration_s, timeout_s; latest first)
+    into steps.
 
-    The current timeout is the latest declared one, or, where attempts time out although none is
-    declared, what the timed-out ones lasted (median). What ran under a shorter one is left out: it
-    was cut off where it now would not be, and would pull the percentiles down.
+    The current timeout is the latest that an attempt declares, or that of the definition of the latest version, or,
+    where attempts time out although none is declared, what the timed-out ones lasted (median). What ran under a
+    shorter one is left out: it was cut off where it now would not be, and would pull the percentiles down.
     """
     if frame.empty:
         return
@@ -87,10 +98,14 @@ def by_step(frame: pd.DataFrame) -> Iterator[tuple[str, Attempts]]:
         duration_s = rows["duration_s"].to_numpy(dtype=np.float64)
         timeout_s = rows["timeout_s"].to_numpy(dtype=np.float64, na_value=np.nan)
         status = rows["status"].to_numpy(dtype=object)
-        declared = timeout_s[timeout_s > 0]
+        told = timeout_s[timeout_s > 0]
         seen = duration_s[status == "timed_out"]
-        if len(declared):
-            current_s: float | None = float(declared[0])
+        version = str(rows["workflow_version"].iloc[0])
+        defined = declared.of((*workflow, str(step)), version).get("timeout_s")
+        if len(told):
+            current_s: float | None = float(told[0])
+        elif defined is not None:
+            current_s = float(defined.value)
         else:
             current_s = float(np.median(seen)) if len(seen) else None
         shorter = (timeout_s > 0) & (timeout_s < (current_s or 0.0))
@@ -101,7 +116,8 @@ def by_step(frame: pd.DataFrame) -> Iterator[tuple[str, Attempts]]:
                 timed_out_s=duration_s[(status == "timed_out") & ~shorter],
                 cancelled_s=duration_s[(status == "cancelled") & ~shorter],
                 current_timeout_s=current_s,
-                declared=len(declared) > 0,
+                declared=len(told) > 0 or defined is not None,
+                declared_by=defined.source if defined is not None and not len(told) else "",
                 dropped=int(shorter.sum()),
                 capped=len(rows) >= PER_STEP_MAX,
             ),
@@ -202,6 +218,8 @@ def _notes(advice: Recommendation, attempts: Attempts) -> Iterator[str]:
             "The current timeout is not declared in the telemetry: it is what the timed-out "
             "attempts lasted."
         )
+    if attempts.declared_by:
+        yield f"The current timeout is {declared_in(attempts.declared_by)}, not by the attempts."
     if attempts.dropped:
         yield (
             f"{attempts.dropped:,} attempts ran under a shorter timeout than the current one and "

@@ -3,6 +3,7 @@
 -- waited (for a timer, a signal, a person, a child: not the step's own pace), and those whose start is not known.
 SELECT
     step,
+    workflow_version,
     status,
     duration_s,
     timeout_s

@@ -5,24 +5,40 @@ from datetime import timedelta
 from typing import Any, Final
 
 from detectors.detector import Context, Detector, Row, executions_of, grouped, point_window
-from detectors.explaining import clock, counted, dominant, dominant_words, named
+from detectors.explaining import (
+    clock,
+    counted,
+    declared_in,
+    dominant,
+    dominant_words,
+    limit_source,
+    named,
+)
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
-    return dict(point_window(tick, context))
+    return {
+        **point_window(tick, context),
+        "declared_steps": context.calibration.declared.steps_with("max_attempts"),
+    }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each workflow, step and error type, the first execution first."""
-    standing = [row for row in rows if not _repaired(row)]
+    limited = [context.limited(row) for row in rows]
+    standing = [row for row in limited if _is_last(row) and not _repaired(row)]
     groups = grouped(standing, "namespace", "engine", "workflow", "step", "error_type")
     return [
         _observe((namespace, engine, workflow, step), error_type, group, context)
         for (namespace, engine, workflow, step, error_type), group in groups.items()
         if context.enabled((namespace, engine, workflow, step))
     ]
+
+
+def _is_last(row: Row) -> bool:
+    return bool(row["max_attempts"]) and bool(row["attempt"] >= row["max_attempts"])
 
 
 def _repaired(row: Row) -> bool:
@@ -39,9 +55,11 @@ def _observe(
     common = dominant(rows)
     error = error_type or "an error without a type"
     told = f": {first['error_message']}" if first["error_message"] else ""
+    source = limit_source(first, "max_attempts")
     explanation = (
         f"{step} of {workflow} failed in {named(executions)} with {error}{told}. "
         f"It was attempt {first['attempt']} of {first['max_attempts']} allowed"
+        + (f" ({declared_in(source)})" if source else "")
     )
     explanation += (
         f", at {clock(first['ended_at'])}; nothing has followed."
@@ -67,6 +85,7 @@ def _observe(
             "error_type": error_type,
             "error_message": first["error_message"],
             "max_attempts": first["max_attempts"],
+            **({"declared_by": source} if source else {}),
             **common,
         },
         next_steps=(

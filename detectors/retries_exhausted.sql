@@ -1,4 +1,5 @@
 -- Attempts that failed as the last allowed one, the news of it received in the window, with nothing behind them.
+-- What an attempt does not say is asked of its step's definition afterwards: those of `declared_steps` come all.
 -- `repaired_at`: the same step of the same execution completed later after all (a redrive, another call).
 SELECT
     a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.workflow_version AS workflow_version,
@@ -17,7 +18,7 @@ LEFT JOIN
 WHERE a.status IN ('failed', 'timed_out')
     AND a.is_last_attempt
     AND a.closed_by = 'event'
-    AND a.max_attempts > 0 AND a.attempt >= a.max_attempts
+    AND (a.max_attempts > 0 AND a.attempt >= a.max_attempts OR a.max_attempts IS NULL AND a.step IN {declared_steps:Array(String)})
     AND NOT a.historical
     AND a.workflow != ''
     AND a.ended_at >= {epoch:DateTime64(6, 'UTC')}

@@ -41,7 +41,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             continue
         limit_s = max(learned.limit_s, float(IDLE_MIN_S))
         told, hidden_by = split_by_silence(group, context)
-        idle = [row for row in told if _idle_s(context.as_of(tick, row), row) > limit_s]
+        idle = [row for row in told if _idle_s(context.as_of_engine(tick, row), row) > limit_s]
         if idle:
             observations.append(_observe(tick, place, idle, learned, limit_s, hidden_by, context))
     return observations
@@ -69,7 +69,7 @@ def _observe(
     count = len(executions)
     oldest = rows[0]
     after = f"after {step}" if step else "after its start"
-    idle_s = _idle_s(context.as_of(tick, oldest), oldest)
+    idle_s = _idle_s(context.as_of_engine(tick, oldest), oldest)
     title = (
         f"{workflow} stands still {after} in {executions[0]}"
         if count == 1

@@ -7,12 +7,21 @@ SELECT
 FROM execution_fold AS x FINAL
 LEFT JOIN
 (
+    -- What a step declares, not each road says of each attempt.
     SELECT
         execution_key, run_id,
-        toNullable(max(ended_at + toIntervalMillisecond(toUInt64(1000 * least(ifNull(backoff_max_s, 1e9), ifNull(backoff_s, 0) * pow(ifNull(backoff_rate, 1), least(attempt - 1, 64)), 1e9))))) AS retry_due_at
-    FROM attempt_fold FINAL
-    WHERE status IN ('failed', 'timed_out') AND is_last_attempt AND backoff_s > 0 AND (ifNull(max_attempts, 0) = 0 OR attempt < max_attempts)
-        AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status = 'running' AND open_steps = 0)
+        toNullable(max(ended_at + toIntervalMillisecond(toUInt64(1000 * least(ifNull(pause_max_s, 1e9), pause_s * pow(ifNull(rate, 1), least(attempt - 1, 64)), 1e9))))) AS retry_due_at
+    FROM
+    (
+        SELECT
+            execution_key, run_id, attempt, ended_at, is_last_attempt,
+            max(backoff_s) OVER call AS pause_s, max(backoff_rate) OVER call AS rate, max(backoff_max_s) OVER call AS pause_max_s, max(max_attempts) OVER call AS most
+        FROM attempt_fold FINAL
+        WHERE status IN ('failed', 'timed_out')
+            AND (execution_key, run_id) IN (SELECT execution_key, run_id FROM execution_fold FINAL WHERE status = 'running' AND open_steps = 0)
+        WINDOW call AS (PARTITION BY execution_key, run_id, step, branch, step_run_id)
+    )
+    WHERE is_last_attempt AND pause_s > 0 AND (ifNull(most, 0) = 0 OR attempt < most)
     GROUP BY execution_key, run_id
 ) AS r ON r.execution_key = x.execution_key AND r.run_id = x.run_id
 WHERE x.status = 'running'

@@ -1,8 +1,9 @@
 """A step that has been open for longer than a healthy one stays open.
 
 Late is: older than what its past, its version and its own declared timeouts allow, whichever is
-first. A heartbeat renews the age that the past is held against; the declared timeout of the attempt
-it does not. Waits (timers, signals, callbacks, people, children) are never judged here.
+first. What an attempt does not declare, its step's definition may. A heartbeat renews the age that
+the past is held against; the declared timeout of the attempt it does not. Waits (timers, signals,
+callbacks, people, children) are never judged here.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,11 @@ from detectors.explaining import (
     clock,
     compared,
     counted,
+    declared_in,
     dominant,
     dominant_words,
     learned_evidence,
+    limit_source,
     named,
     sureness,
 )
@@ -39,6 +42,9 @@ from stallwatch.model.ticks import Tick
 
 YOUNGEST_S: Final = 1.0
 """No attempt is late before this age: below it lies the slack of every threshold."""
+
+TELL_NO_HEARTBEATS: Final = frozenset({"stepfunctions"})
+"""Engines that watch over heartbeats themselves and tell nobody of them: there silence means nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,13 @@ class Late:
     rule: str
     """learned, declared (its timeout), heartbeat, or backoff (its retry did not come)"""
     learned: Learned | None
+    limit: str = ""
+    """The row's field that declares the limit, if one does."""
+
+    @property
+    def source(self) -> str:
+        """The definition that declares the limit; empty: the attempt itself, or none does."""
+        return limit_source(self.row, self.limit)
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
@@ -64,7 +77,8 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         place = place_of(group[0])
         if not context.enabled(place) or context.waits(place):
             continue
-        told, hidden_by = split_by_silence(group, context)
+        limited = [context.limited(row) for row in group]
+        told, hidden_by = split_by_silence(limited, context)
         late = [
             found
             for row in told
@@ -97,18 +111,22 @@ def _late(until: datetime, row: Row, calibration: Calibration) -> Late | None:
     beaten = beat_at is not None and beat_at >= row["begun_at"]
     silent_s = _seconds(beat_at, until) if beaten else age_s - row["waited_s"]
     limits = []
-    if row["heartbeat_timeout_s"]:
+    if row["heartbeat_timeout_s"] and row["engine"] not in TELL_NO_HEARTBEATS:
         limit_s = row["heartbeat_timeout_s"] + slack_s
-        limits.append(Late(row, silent_s, limit_s, "heartbeat", learned))
+        limits.append(Late(row, silent_s, limit_s, "heartbeat", learned, "heartbeat_timeout_s"))
     if learned is not None and learned.limit_s is not None:
         floor_s = row["heartbeat_timeout_s"] or 0.0
         limit_s = max(learned.limit_s, floor_s + slack_s) if beaten else learned.limit_s
         limits.append(Late(row, silent_s, limit_s, learned.threshold.rule, learned))
     if row["timeout_s"]:
-        limits.append(Late(row, age_s, row["timeout_s"] + slack_s, "declared", learned))
+        limit_s = row["timeout_s"] + slack_s
+        limits.append(Late(row, age_s, limit_s, "declared", learned, "timeout_s"))
     if row["schedule_to_close_timeout_s"] and row["scheduled_at"] is not None:
         limit_s = row["schedule_to_close_timeout_s"] + slack_s
-        limits.append(Late(row, _seconds(row["scheduled_at"], until), limit_s, "declared", learned))
+        open_s = _seconds(row["scheduled_at"], until)
+        limits.append(
+            Late(row, open_s, limit_s, "declared", learned, "schedule_to_close_timeout_s")
+        )
     exceeded = [late for late in limits if late.age_s > late.limit_s]
     return min(exceeded, key=lambda late: late.limit_s) if exceeded else None
 
@@ -157,6 +175,8 @@ def _observe(place: Place, late: list[Late], hidden_by: str, context: Context) -
         **common,
     }
     evidence["rule"] = oldest.rule
+    if oldest.source:
+        evidence["declared_by"] = oldest.source
     if oldest.learned is not None and oldest.learned.threshold.alpha <= ALPHA_MIN:
         evidence["budget_exceeded"] = True
     return Observation(
@@ -200,14 +220,24 @@ def _explain(name: str, late: list[Late], executions: tuple[str, ...]) -> str:
         first += (
             f" So have {counted(len(executions) - 1, 'other execution')}: {named(executions[1:])}."
         )
-    if oldest.rule == "declared":
-        limit = format_duration(row["timeout_s"] or row["schedule_to_close_timeout_s"])
-        first += f" It declares a timeout of {limit}, which is over."
-    elif oldest.rule == "heartbeat":
-        first += f" It declares a heartbeat every {format_duration(row['heartbeat_timeout_s'])}."
+    first += _declared_words(oldest)
     if oldest.learned is None:
         return first
     return f"{first} {compared(oldest.learned, 'attempt')} {sureness(oldest.learned, 'attempt')}"
+
+
+def _declared_words(oldest: Late) -> str:
+    """What was declared and is over; empty where the past set the limit."""
+    if not oldest.limit:
+        return ""
+    limit = format_duration(oldest.row[oldest.limit])
+    if oldest.rule == "heartbeat":
+        if oldest.source:
+            return f" A heartbeat every {limit} is {declared_in(oldest.source)}."
+        return f" It declares a heartbeat every {limit}."
+    if oldest.source:
+        return f" Its timeout of {limit}, {declared_in(oldest.source)}, is over."
+    return f" It declares a timeout of {limit}, which is over."
 
 
 def _next_steps(oldest: Late, common: dict[str, str]) -> tuple[str, ...]:
@@ -216,7 +246,9 @@ def _next_steps(oldest: Late, common: dict[str, str]) -> tuple[str, ...]:
     steps = [f"Look whether {where} is still alive, and at its log since {clock(row['begun_at'])}."]
     if "downstream" in common:
         steps.append(f"Look whether {common['downstream']} answers.")
-    if oldest.rule != "heartbeat" and not row["timeout_s"]:
+    # What is declared in our configuration the engine does not know.
+    enforced = row["timeout_s"] and limit_source(row, "timeout_s") != "configuration"
+    if oldest.rule != "heartbeat" and not enforced:
         steps.append("Declare a timeout, so that the engine ends and retries such an attempt.")
     return tuple(steps)
 

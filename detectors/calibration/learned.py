@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from detectors.calibration.declared import Declared
 from detectors.statistics.samples import Floats, empirical_quantile
 from detectors.statistics.threshold import (
     NEW_VERSION_MIN,
@@ -97,6 +98,8 @@ class Calibration:
     senders: Mapping[str, Learned] = field(default_factory=dict)
     last_beats: Mapping[str, datetime] = field(default_factory=dict)
     retries: Mapping[StepKey, RetryHabit] = field(default_factory=dict)
+    declared: Declared = field(default_factory=Declared)
+    """What definitions declare."""
 
     def step(self, key: StepKey, version: str) -> Learned | None:
         """What is known of a step in this version; None: it never completed.

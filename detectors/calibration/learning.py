@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from detectors.calibration.declared import Declared, declared_of
 from detectors.calibration.learned import (
     EVERY_VERSION,
     Calibration,
@@ -71,7 +72,13 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         senders=_learn_senders(senders, SILENCE_SHARE * budget_per_week),
         last_beats={row["sender"]: row["last_at"] for row in senders},
         retries=_learn_retries(store, now),
+        declared=read_declared(store),
     )
+
+
+def read_declared(store: Store) -> Declared:
+    """What definitions declare now."""
+    return declared_of(store.select(statement("declared")))
 
 
 def statement(name: str) -> str:

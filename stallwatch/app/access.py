@@ -75,6 +75,12 @@ def new_store(settings: Settings) -> Store:
     )
 
 
+def declare_configured(store: Store, settings: Settings, clock: Clock) -> None:
+    """Have the store's definitions say what the configuration declares, no more and no less."""
+    definitions = [one.definition() for one in settings.engines.definition]
+    store.replace_configured(definitions, clock.now())
+
+
 def serving(settings: Settings) -> Serving | None:
     """The `serve` that holds the configured embedded store, if one does."""
     folder = data_folder(settings)
@@ -83,12 +89,18 @@ def serving(settings: Settings) -> Serving | None:
 
 @contextmanager
 def own_store(settings: Settings, clock: Clock) -> Iterator[Store]:
-    """The store, opened by this process alone, migrated and folded."""
+    """The store, opened by this process alone, migrated and folded.
+
+    An embedded one has what this configuration declares; a server's is declared by its `serve`, whose configuration
+    may be another.
+    """
     folder = data_folder(settings)
     claim = None if folder is None else Claim.take(folder)
     store = new_store(settings)
     try:
         store.migrate(clock.now())
+        if folder is not None:
+            declare_configured(store, settings, clock)
         store.fold(clock.now())
         yield store
     finally:

@@ -145,8 +145,8 @@ def detect_at(
 ) -> list[Finding]:
     """What the detectors hold true of `at`, judged from what was received before it.
 
-    1. copy the past up to the warm-up into a scratch database, receive times kept; 2. copy on and
-    tick through the warm-up, so that it is known since when; 3. tick at `at`.
+    1. copy the past up to the warm-up into a scratch database, receive times kept, and what definitions
+    declare by now; 2. copy on and tick through the warm-up, so that it is known since when; 3. tick at `at`.
 
     `only`: these detectors. `retention_s`: how long events are kept; an `at` older than that, or
     later than `now`, is an InputError. Returns findings that are pending, firing or unknown.
@@ -159,6 +159,7 @@ def detect_at(
     epoch = at - WARM_UP
     with store.scratch(f"detect_{next(_numbers)}", at) as scratch:
         copied = _Copy(store, scratch, at)
+        copied.definitions()
         copied.move_to(epoch)
         state = State(None)
         brain = Brain(scratch, state, config, epoch)
@@ -211,6 +212,13 @@ class _Copy:
             "AND table = 'step_event_log' AND default_kind != 'MATERIALIZED'"
         )
         self._columns = [str(row["name"]) for row in columns]
+
+    def definitions(self) -> None:
+        """Copy what is declared: of what was before, nothing is kept."""
+        database = self._target.engine.database
+        self._source.engine.command(
+            f"INSERT INTO `{database}`.definition_log SELECT * FROM definition_log"
+        )
 
     def move_to(self, upto: datetime) -> None:
         """Copy what was received before `upto` and not copied yet, and fold it."""

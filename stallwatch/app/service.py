@@ -22,7 +22,14 @@ from detectors.brain import Brain
 from detectors.recommendations import recommend_timeouts
 from detectors.registry import DETECTORS
 from stallwatch.app import replaying
-from stallwatch.app.access import data_folder, new_store, open_state, shelf_folder, spool_folder
+from stallwatch.app.access import (
+    data_folder,
+    declare_configured,
+    new_store,
+    open_state,
+    shelf_folder,
+    spool_folder,
+)
 from stallwatch.app.claim import Claim
 from stallwatch.app.control import control_app
 from stallwatch.app.folder import Folder
@@ -111,6 +118,9 @@ class Service:
         self._on_stop("store", self.store.close)
         inserting = LateStore(self.store, clock)
         self._migrate(inserting)
+        if Role.DETECTORS in self.roles:
+            # Whoever judges says what is declared: a collector beside it may have another configuration.
+            declare_configured(self.store, settings, clock)
         self.state = open_state(settings)
         self._on_stop("state", self.state.close)
         self._folder = Folder(self.store, clock, meter)

@@ -56,6 +56,7 @@ class Observation:
     point findings: they hold until then although the detector need not say them again.
     `hidden_by`: the sender without whose data nobody can tell whether it is still so: the finding is unknown.
     `key` sets findings apart that share detector, namespace, engine, workflow and step (an error type, a sender).
+    `step_may_change`: the step is where most of it is so far, and no part of what the finding is.
     """
 
     detector: str
@@ -64,6 +65,7 @@ class Observation:
     engine: str = ""
     workflow: str = ""
     step: str = ""
+    step_may_change: bool = False
     key: str = ""
     executions: tuple[str, ...] = ()
     count: int = 0
@@ -79,7 +81,8 @@ class Observation:
     @property
     def fingerprint(self) -> str:
         """The identity of the finding over time: 16 hex digits."""
-        parts = (self.detector, self.namespace, self.engine, self.workflow, self.step, self.key)
+        step = "" if self.step_may_change else self.step
+        parts = (self.detector, self.namespace, self.engine, self.workflow, step, self.key)
         return hashlib.blake2b("\x00".join(parts).encode(), digest_size=8).hexdigest()
 
 

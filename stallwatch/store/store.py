@@ -205,6 +205,10 @@ class Store:
         """Keep what definitions declare. See `declaring.write_definitions`."""
         declaring.write_definitions(self.engine, definitions, now)
 
+    def replace_configured(self, definitions: Sequence[Definition], now: datetime) -> None:
+        """Make these all that the configuration declares. See `declaring.replace_configured`."""
+        declaring.replace_configured(self.engine, definitions, now)
+
     def fold(self, now: datetime) -> int:
         """Fold the executions that batches touched since the last fold. Returns how many there were.
 

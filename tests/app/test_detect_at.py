@@ -7,6 +7,7 @@ import pytest
 from stallwatch.app.replaying import detect_at
 from stallwatch.config import DetectorsConfig
 from stallwatch.errors import InputError
+from stallwatch.model.definitions import Definition
 from stallwatch.model.events import event_from_dict
 from stallwatch.model.findings import Finding
 from stallwatch.store import Store
@@ -43,6 +44,18 @@ def test_only_what_was_received_by_then_is_seen(hung: Store, now: datetime) -> N
     assert (finding.detector, finding.executions) == ("stalled_step", ("o-1",))
     assert finding.first_seen == now + timedelta(hours=1)
     assert found(hung, now + timedelta(hours=4), only="stalled_step") == []
+
+
+def test_what_is_declared_now_counts(store: Store, now: datetime) -> None:
+    tell(store, now, "workflow.started")
+    tell(store, now, "step.started", step="charge")
+    assert found(store, now + timedelta(hours=2), only="stalled_step") == []
+    said = Definition(
+        engine="custom", workflow="order", step="charge", source="configuration", timeout_s=60.0
+    )
+    store.write_definitions([said], now + timedelta(hours=5))
+    (finding,) = found(store, now + timedelta(hours=2), only="stalled_step")
+    assert finding.evidence["declared_by"] == "configuration"
 
 
 def test_only_some_detectors(hung: Store, now: datetime) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import timedelta
 from itertools import pairwise
 from typing import Final
@@ -88,6 +89,16 @@ def test_more_executions_are_news_but_no_transition() -> None:
     changes = advance(known, [wider], {"stalled_step"}, NOW + timedelta(seconds=5))
     assert changes.transitions == ()
     assert [one.number for one in changes.news] == [1]
+
+
+def test_a_step_that_becomes_known_is_news_of_the_same_finding() -> None:
+    """Of a failure that two roads tell, the step may come after the end; nobody is to be told twice."""
+    early = dataclasses.replace(observation(), step="", step_may_change=True)
+    first = advance({}, [early], {"stalled_step"}, NOW).transitions[0]
+    later = dataclasses.replace(early, step="charge")
+    changes = advance({first.fingerprint: first}, [later], {"stalled_step"}, NOW)
+    assert changes.transitions == ()
+    assert [one.step for one in changes.news] == ["charge"]
 
 
 def test_one_detector_says_a_thing_once() -> None:

@@ -151,6 +151,51 @@ def test_executions_are_judged_as_of_the_last_look_too(detector: Any) -> None:
     assert detector.judge(tick(), [{**STILL, "sender": "shop"}], context())
 
 
+@pytest.mark.parametrize("detector", [stalled_execution, overdue_execution])
+def test_what_spans_told_last_is_judged_as_of_the_last_look_while_its_engine_is_asked(
+    detector: Any,
+) -> None:
+    """Spans do not tell that an execution waits for a signal; after an hour of silence nobody will say it."""
+    spans = {**STILL, "sender": "shop", "last_progress_at": ago(7200), "started_at": ago(7200)}
+    for looked_s, is_late in ((7199, True), (3700, True), (60, True)):
+        asked = context(looks={"poll:custom": ago(looked_s)})
+        assert bool(detector.judge(tick(), [spans], asked)) is is_late
+    young = {**STILL, "sender": "shop"}
+    assert detector.judge(tick(), [young], context(looks={"poll:custom": ago(299)})) == []
+    assert detector.judge(tick(), [young], context(looks={"poll:other": ago(299)}))
+
+
+@pytest.mark.parametrize("detector", [stalled_execution, overdue_execution])
+def test_a_pause_that_one_road_declares_is_kept_whichever_told_of_the_last_attempt(
+    detector: Any, store: Store, now: datetime
+) -> None:
+    """While the poller is away, spans tell of further attempts, without the retry policy."""
+
+    def tell(at_s: float, event: str, road: str, **fields: Any) -> None:
+        at = now + timedelta(seconds=at_s)
+        data = {"event": event, "workflow": "order", "execution_id": "o-1", "time": at.isoformat()}
+        data |= {"engine": "temporal", "run_id": "r"}
+        store.insert_events([event_from_dict({**data, **fields}, at)], at, "shop", road)
+
+    step = {"step": "charge", "step_run_id": "5"}
+    tell(0, "workflow.started", "history")
+    for attempt, road, declared in (
+        (1, "history", {"backoff_s": 300.0, "backoff_rate": 1.0}),
+        (2, "span", {}),
+    ):
+        at_s = 300.0 * (attempt - 1)
+        tell(at_s, "step.started", road, attempt=attempt, **step, **declared)
+        tell(at_s + 1, "step.failed", road, attempt=attempt, error_type="Busy", **step)
+    until = now + timedelta(seconds=500)
+    store.fold(until)
+    asked = tick(until, now)
+    [row] = store.select(detector.DETECTOR.sql, detector.DETECTOR.parameters(asked, context()))
+    if detector is stalled_execution:
+        assert row["retry_due_at"] == now + timedelta(seconds=601)
+    else:
+        assert row["waited_s"] == pytest.approx(300 + 199)
+
+
 def test_the_age_that_is_told_is_that_of_the_look() -> None:
     [found] = stalled_execution.judge(tick(), [STILL], context(looks={TEMPORAL: ago(100)}))
     assert found.evidence["age_s"] == 200

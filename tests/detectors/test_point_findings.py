@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from detectors import duplicate_step, event_gap, failed_execution, retries_exhausted
+from detectors.calibration import Declared, Said
 from stallwatch.model.findings import Observation
-from tests.detectors.support import EPOCH, NAMES, NOW, ago, context, tick
+from tests.detectors.support import EPOCH, NAMES, NOW, PLACE, ago, calibration, context, tick
 
 # retries_exhausted
 
@@ -46,6 +47,19 @@ def test_a_later_completion_repairs() -> None:
     assert retries_exhausted.judge(tick(), [given_up(repaired_at=ago(61))], context())
 
 
+def test_a_definition_may_say_how_often_a_step_is_tried() -> None:
+    declared = Declared({PLACE: {"": {"max_attempts": Said(3, "configuration")}}})
+    known = context(calibration=calibration(declared=declared))
+    silent = given_up(max_attempts=None)
+    assert retries_exhausted.judge(tick(), [silent], context()) == []
+    assert retries_exhausted.judge(tick(), [{**silent, "attempt": 2}], known) == []
+    (found,) = retries_exhausted.judge(tick(), [silent], known)
+    assert found.evidence["declared_by"] == "configuration"
+    assert "attempt 3 of 3 allowed (declared in the configuration), at" in found.explanation
+    own = given_up(attempt=5, max_attempts=5)
+    assert "declared_by" not in retries_exhausted.judge(tick(), [own], known)[0].evidence
+
+
 # failed_execution
 
 
@@ -75,6 +89,13 @@ def test_an_error_type_never_seen_is_news() -> None:
     (found,) = failed_execution.judge(tick(), [closed(""), NEW], context())
     assert (found.key, found.step, found.executions) == ("New", "charge", ("o-1",))
     assert "None of the 60 other executions" in found.explanation
+
+
+def test_where_executions_fail_is_no_part_of_what_the_finding_is() -> None:
+    (found,) = failed_execution.judge(tick(), [closed(""), NEW], context())
+    nowhere = closed("New", [(60, "o-1", "")], n=1, first=60)
+    (early,) = failed_execution.judge(tick(), [closed(""), nowhere], context())
+    assert (early.step, early.fingerprint) == ("", found.fingerprint)
 
 
 def test_an_error_type_seen_before_is_not() -> None:

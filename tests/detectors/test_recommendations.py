@@ -4,15 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from detectors import recommendations
+from detectors.calibration import Declared, Said
 from detectors.recommendations import Attempts, by_step, judge, recommend_timeouts, survival
+from stallwatch.model.definitions import Definition
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.model.recommendations import (
     RECOMMENDATION_FIELDS,
@@ -68,6 +72,7 @@ def attempts_of(
         np.array(cancelled_s, dtype=np.float64),
         current_timeout_s=current_timeout_s,
         declared=current_timeout_s is not None,
+        declared_by="",
         dropped=0,
         capped=False,
     )
@@ -188,18 +193,24 @@ def test_cancelled_attempts_are_not_cut_off_by_the_timeout() -> None:
 
 
 def frame(*rows: tuple[str, str, float, float | None]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["step", "status", "duration_s", "timeout_s"])
+    told = pd.DataFrame(rows, columns=["step", "status", "duration_s", "timeout_s"])
+    return told.assign(workflow_version="2")
+
+
+def one_step(*rows: tuple[str, str, float, float | None], **defined: Said) -> Attempts:
+    """The only step of order; `defined`: what its definition of version 2 declares."""
+    declared = Declared({("default", "custom", "order", "charge"): {"2": defined}})
+    ((_, found),) = by_step(frame(*rows), ("default", "custom", "order"), declared)
+    return found
 
 
 def test_what_ran_under_a_shorter_timeout_is_left_out() -> None:
-    ((_, found),) = by_step(
-        frame(
-            ("charge", "completed", 12.0, 20.0),
-            ("charge", "timed_out", 10.0, 10.0),
-            ("charge", "completed", 9.0, 10.0),
-            ("charge", "completed", 8.0, None),
-            ("charge", "completed", 25.0, 30.0),
-        )
+    found = one_step(
+        ("charge", "completed", 12.0, 20.0),
+        ("charge", "timed_out", 10.0, 10.0),
+        ("charge", "completed", 9.0, 10.0),
+        ("charge", "completed", 8.0, None),
+        ("charge", "completed", 25.0, 30.0),
     )
     assert found.current_timeout_s == 20
     assert sorted(found.completed_s) == [8.0, 12.0, 25.0]
@@ -207,17 +218,40 @@ def test_what_ran_under_a_shorter_timeout_is_left_out() -> None:
 
 
 def test_a_timeout_nobody_declared_shows_in_what_timed_out() -> None:
-    ((_, found),) = by_step(
-        frame(
-            ("charge", "timed_out", 10.0, None),
-            ("charge", "timed_out", 10.2, None),
-            ("charge", "timed_out", 10.1, None),
-            ("charge", "completed", 1.0, None),
-        )
+    found = one_step(
+        ("charge", "timed_out", 10.0, None),
+        ("charge", "timed_out", 10.2, None),
+        ("charge", "timed_out", 10.1, None),
+        ("charge", "completed", 1.0, None),
     )
     assert (found.current_timeout_s, found.declared) == (10.1, False)
     notes = judged(found).notes
     assert any("is not declared in the telemetry" in note for note in notes)
+
+
+def test_a_definition_tells_the_timeout_that_no_attempt_tells() -> None:
+    defined = Said(30.0, "asl")
+    rows = [("charge", "timed_out", 10.0, None), ("charge", "completed", 1.0, None)]
+    found = one_step(*rows, timeout_s=defined)
+    assert (found.current_timeout_s, found.declared, found.declared_by) == (30.0, True, "asl")
+    (*_, note) = judged(found).notes
+    assert note == (
+        "The current timeout is declared in the state machine's definition, not by the attempts."
+    )
+    told = one_step(*rows, ("charge", "completed", 1.0, 20.0), timeout_s=defined)
+    assert (told.current_timeout_s, told.declared_by) == (20.0, "")
+
+
+def test_a_recommendation_is_held_against_the_state_machines_definition(
+    store: Store, now: datetime
+) -> None:
+    where: dict[str, Any] = {"engine": "stepfunctions", "workflow_version": "7"}
+    asl = Definition(workflow="order", step="charge", source="asl", timeout_s=500.0, **where)
+    store.write_definitions([asl, replace_struct(asl, workflow_version="6", timeout_s=5.0)], now)
+    fill(store, now, [e for i in range(3000) for e in attempt(now, i + 1, 1 + i / 3000, **where)])
+    (found,) = recommend_timeouts(store, now - DAY, now)
+    assert (found.current_timeout_s, found.verdict) == (500.0, "too_loose")
+    assert any("in the state machine's definition" in note for note in found.notes)
 
 
 durations = st.lists(st.floats(0.001, 1e6), max_size=400)

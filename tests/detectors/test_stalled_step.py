@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
+from detectors.calibration import Declared, Said
 from detectors.calibration.learned import EVERY_VERSION
+from detectors.detector import Context
 from detectors.stalled_step import judge
 from stallwatch.model.findings import Severity
 from tests.detectors.support import NAMES, PLACE, ago, calibration, context, learned, tick
@@ -85,11 +87,58 @@ def test_without_a_past_only_what_is_declared_counts() -> None:
     assert found.evidence["rule"] == "declared"
 
 
+def defined(source: str = "configuration", **limits: object) -> Context:
+    """Nothing but what the definition of the step declares is known."""
+    said = {name: Said(value, source) for name, value in limits.items()}
+    return context(calibration=calibration(steps={}, declared=Declared({PLACE: {"": said}})))
+
+
+def test_what_the_attempt_does_not_declare_the_definition_of_its_step_does() -> None:
+    known = defined(timeout_s=30.0)
+    (found,) = judge(tick(), [row()], known)
+    assert found.evidence == {
+        "threshold_s": 31.0, "age_s": 60.0, "rule": "declared", "declared_by": "configuration",
+    }  # fmt: skip
+    assert "Its timeout of 30s, declared in the configuration, is over." in found.explanation
+    # The engine does not know of it.
+    assert any("Declare a timeout" in step for step in found.next_steps)
+    assert judge(tick(), [row(timeout_s=100.0)], known) == []
+    assert judge(tick(), [row(begun_at=ago(30.9))], known) == []
+    (own,) = judge(tick(), [row(timeout_s=20.0)], known)
+    assert "declared_by" not in own.evidence
+    assert "It declares a timeout of 20s, which is over." in own.explanation
+
+
+def test_a_timeout_of_the_state_machine_is_enforced_by_the_engine() -> None:
+    (found,) = judge(tick(), [row()], defined("asl", timeout_s=30.0))
+    assert "declared in the state machine's definition" in found.explanation
+    assert not any("Declare a timeout" in step for step in found.next_steps)
+
+
+def test_heartbeats_and_the_whole_time_may_be_declared_elsewhere_too() -> None:
+    (silent,) = judge(tick(), [row()], defined(heartbeat_timeout_s=10.0))
+    assert (silent.evidence["rule"], silent.evidence["threshold_s"]) == ("heartbeat", 11.0)
+    assert "A heartbeat every 10s is declared in the configuration." in silent.explanation
+    waited = row(scheduled_at=ago(100), begun_at=ago(5), timeout_s=300.0)
+    (long,) = judge(tick(), [waited], defined(schedule_to_close_timeout_s=90.0))
+    assert "Its timeout of 1m 30s, declared in the configuration, is over." in long.explanation
+
+
+def test_a_step_that_is_configured_as_a_wait_is_not_judged() -> None:
+    assert judge(tick(), [row(timeout_s=5.0)], defined(waiting_on="human")) == []
+
+
 def test_a_heartbeat_renews_what_the_past_says_but_not_the_timeout() -> None:
     beating = row(begun_at=ago(600), last_heartbeat_at=ago(5))
     assert judge(tick(), [beating], context()) == []
     (found,) = judge(tick(), [{**beating, "timeout_s": 300.0}], context())
     assert found.evidence["rule"] == "declared"
+
+
+def test_silence_means_nothing_where_no_heartbeat_is_ever_told() -> None:
+    silent = row(begun_at=ago(600), heartbeat_timeout_s=30.0)
+    assert judge(tick(), [silent], context())
+    assert not judge(tick(), [{**silent, "engine": "stepfunctions"}], context())
 
 
 def test_silence_is_allowed_as_long_as_the_heartbeat_timeout_says() -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from detectors import overdue_execution, stalled_execution
-from tests.detectors.support import NAMES, ago, calibration, context, learned, tick
+from detectors.calibration import Declared, Said
+from tests.detectors.support import NAMES, PLACE, ago, calibration, context, learned, tick
 
 
 def idle(**said: Any) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def running(**said: Any) -> dict[str, Any]:
         "timeout_s": None,
         "waited_s": 0.0,
         "parent_execution_id": "",
+        "workflow_version": "",
         **said,
     }
 
@@ -84,6 +86,17 @@ def test_a_declared_timeout_counts_waits_too() -> None:
         tick(), [running(timeout_s=200.0, waited_s=299.0)], context()
     )
     assert found.evidence["rule"] == "declared"
+
+
+def test_the_definition_of_the_workflow_may_declare_its_timeout() -> None:
+    place = (*PLACE[:3], "")
+    declared = Declared({place: {"": {"timeout_s": Said(200.0, "asl")}}})
+    known = context(calibration=calibration(declared=declared))
+    (found,) = overdue_execution.judge(tick(), [running(waited_s=299.0)], known)
+    assert (found.evidence["rule"], found.evidence["declared_by"]) == ("declared", "asl")
+    assert "A timeout of 3m 20s is declared in the state machine's definition." in found.explanation
+    own = running(waited_s=299.0, timeout_s=400.0)
+    assert overdue_execution.judge(tick(), [own], known) == []
 
 
 def test_what_a_deeper_finding_tells_is_not_told_again() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from stallwatch.config import Settings, load_settings
 from stallwatch.config.alerts import RouteConfig
 from stallwatch.config.engines import EnginesConfig
+from stallwatch.config.engines.declared import DeclaredStep
 from stallwatch.config.engines.polling import PolledEngine
 from stallwatch.config.settings import Policy
 from stallwatch.errors import ConfigError
@@ -17,6 +18,8 @@ from stallwatch.model.durations import parse_duration_s
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "stallwatch.example.toml"
+COMMENTED = {"engines.definition"}
+"""Lists whose one element would declare something: it is commented out."""
 NOT_DEFAULTS = {"store.url", "store.state", "alerts.receivers", "alerts.route", "detectors.policy"}
 
 
@@ -28,7 +31,7 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:
         key = prefix + (field.alias or name)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             keys += keys_of(kind, key + ".")
-        elif not engine_of(kind):
+        elif not engine_of(kind) and key not in COMMENTED:
             keys.append(key)
     return keys
 
@@ -69,6 +72,20 @@ def test_every_key_of_a_list_is_explained(model: type[BaseModel]) -> None:
     text = EXAMPLE.read_text()
     for key in keys_of(model):
         assert f"\n{key} = " in text or f"\n# {key} = " in text, key
+
+
+def test_every_key_of_a_definition_is_there_and_explained() -> None:
+    block = EXAMPLE.read_text().partition("# [[engines.definition]]\n")[2].partition("\n\n")[0]
+    lines = [line.removeprefix("# ") for line in block.splitlines()]
+    said = tomllib.loads("\n".join(line for line in lines if " = " in line))
+    assert list(said) == list(DeclaredStep.model_fields)
+    DeclaredStep.model_validate(said)
+    for key, info in DeclaredStep.model_fields.items():
+        # Limits are none; the rest stands there with its default.
+        assert info.is_required() or info.default in (None, said[key]), key
+    explained = (ROOT / "docs" / "engines" / "README.md").read_text()
+    for key in DeclaredStep.model_fields:
+        assert f"`{key}`" in explained, key
 
 
 @pytest.mark.parametrize("name", [name for name, kind in ENGINES.items() if kind])

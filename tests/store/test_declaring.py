@@ -117,6 +117,40 @@ def test_executions_declare_their_timeout(store: Store, now: datetime) -> None:
     assert (row["step"], row["timeout_s"], row["source"]) == ("", 900.0, "history")
 
 
+def test_what_the_configuration_no_longer_says_is_gone(store: Store, now: datetime) -> None:
+    store.write_definitions([CHARGE], now)
+    limits: dict[str, Any] = {"waiting_on": "", "downstream": "stripe", "attributes": {"a": "b"}}
+    kept = Definition(engine="e", workflow="w", source="configuration", timeout_s=30.0, **limits)
+    gone = structs.replace(kept, step="old")
+    store.replace_configured([kept, gone], now)
+    assert len(declared(store, source="configuration")) == 2
+    changed = structs.replace(kept, timeout_s=45.0, retries=("E",))
+    later = now + timedelta(minutes=1)
+    store.replace_configured([changed], later)
+    (row,) = declared(store, source="configuration")
+    assert (row["step"], row["timeout_s"], row["declared_at"]) == ("", 45.0, later)
+    store.replace_configured([], later)
+    assert [row["source"] for row in declared(store)] == ["asl"]
+
+
+def test_the_same_configuration_again_writes_nothing(store: Store, now: datetime) -> None:
+    whole = structs.replace(CHARGE, source="configuration")
+    for minute in range(3):
+        store.replace_configured([whole], now + timedelta(minutes=minute))
+    (row,) = store.select("SELECT count() AS n, min(declared_at) AS at FROM definition_log")
+    assert row == {"n": 1, "at": now}
+
+
+def test_declarations_are_definitions_without_what_attempts_said(
+    store: Store, now: datetime
+) -> None:
+    store.write_definitions([CHARGE], now)
+    attempt(store, now, "o-1", step="charge", timeout_s=12.0)
+    (row,) = store.select("SELECT * FROM declarations")
+    assert (row["source"], row["timeout_s"]) == ("asl", 30.0)
+    assert len(declared(store)) == 2
+
+
 def test_strangers_may_read_them(store: Store, now: datetime) -> None:
     store.write_definitions([CHARGE], now)
     endpoint = SqlEndpoint(store.engine)

@@ -23,6 +23,10 @@ COLUMNS = {
     "incidents": "id cause findings executions opened_at closed_at severity",
     "recommendations": "namespace engine workflow step n censored p50_s p95_s p99_s p999_s p99_low_s p99_high_s "
     "current_timeout_s recommended_timeout_s guidance_timeout_s buffer verdict healthy_cut stuck_s_saved week",
+    "declarations": "namespace engine workflow workflow_version step kind source timeout_s heartbeat_timeout_s "
+    "schedule_to_start_timeout_s schedule_to_close_timeout_s max_attempts backoff_s backoff_rate backoff_max_s "
+    "jitter retries catches caught_by "
+    "compensated_by inside waiting_on downstream region next attributes declared_at",
     "definitions": "namespace engine workflow workflow_version step kind source timeout_s heartbeat_timeout_s "
     "schedule_to_start_timeout_s schedule_to_close_timeout_s max_attempts backoff_s backoff_rate backoff_max_s "
     "jitter retries catches caught_by "

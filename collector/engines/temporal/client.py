@@ -12,6 +12,7 @@ from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
     GetWorkflowExecutionHistoryReverseRequest,
     ListWorkflowExecutionsRequest,
 )
@@ -162,6 +163,12 @@ class Frontend:
             events = await self._forward(namespace, execution, most)
         else:
             events = await self._backward(namespace, execution, known, most, set(wanted))
+            if known == 0:
+                # Without its start nobody knows which events a run copied from another.
+                start = await self._page(namespace, execution, 1, b"")
+                events = (
+                    None if events is None or start is None else [*start.history.events, *events]
+                )
         if events is None:
             return None
         return {
@@ -173,21 +180,27 @@ class Frontend:
         events: list[Any] = []
         token = b""
         while True:
-            request = GetWorkflowExecutionHistoryRequest(
-                namespace=namespace,
-                execution=WorkflowExecution(**execution._asdict()),
-                maximum_page_size=HISTORY_PAGE,
-                next_page_token=token,
-            )
-            answer = await self._call_if_there(
-                self._service.get_workflow_execution_history, request, namespace
-            )
+            answer = await self._page(namespace, execution, HISTORY_PAGE, token)
             if answer is None:
                 return None
             events += answer.history.events
             token = answer.next_page_token
             if not token or len(events) > most:
                 return events
+
+    async def _page(
+        self, namespace: str, execution: Execution, size: int, token: bytes
+    ) -> GetWorkflowExecutionHistoryResponse | None:
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=namespace,
+            execution=WorkflowExecution(**execution._asdict()),
+            maximum_page_size=size,
+            next_page_token=token,
+        )
+        answer: GetWorkflowExecutionHistoryResponse | None = await self._call_if_there(
+            self._service.get_workflow_execution_history, request, namespace
+        )
+        return answer
 
     async def _backward(
         self, namespace: str, execution: Execution, known: int, most: int, wanted: set[str]

@@ -90,6 +90,10 @@ class Run:
                 self.live.setdefault(kind, []).append(fact)
 
     def _fork(self) -> Fact | None:
+        if self.run_id and 1 not in self.by_id:
+            # How it began says whether it was made by a reset. Until then nothing is known to be its own.
+            self._copied.update(self.by_id)
+            return None
         resets = [fact for fact in self.ordered if fact.get("cause") == RESET_CAUSE]
         original = self.by_id.get(1, {}).get("original")
         is_reset = bool(self._copied) or (bool(original) and original != self.run_id)

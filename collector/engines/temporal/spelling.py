@@ -98,6 +98,14 @@ def when(said: str) -> datetime:
     return datetime.fromisoformat(said)
 
 
+def later(said: str, length_s: float) -> datetime | None:
+    """So long after a fact; None where that is beyond all calendars, which is as good as never."""
+    try:
+        return when(said) + timedelta(seconds=length_s)
+    except OverflowError:
+        return None
+
+
 def seconds(attributes: Mapping[str, Any], field: str) -> float | None:
     """A duration in seconds; None where it is not set, which is written as nothing or as `"0s"`."""
     spelled = (field, f"{field}Seconds", f"{field}InSeconds")

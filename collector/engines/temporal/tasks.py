@@ -45,14 +45,17 @@ def tell_tasks(run: Run) -> None:
 
 def _attempts_seen(run: Run) -> set[int]:
     """Tell what looks found; the step runs that it is about."""
-    episodes: set[int] = set()
-    for look in run.live.get("task", []):
+    looks = run.live.get("task", [])
+    seen = {(look["after"], look["attempt"]) for look in looks}
+    for look in looks:
         after, attempt, time = look["after"], look["attempt"], look["time"]
         what = "started" if look["type"] == TASK_STARTED else "scheduled"
         queue = look["queue"] if what == "scheduled" else ""
         _say(run, what, time, after, f"{attempt}:{what}:{time}", attempt, queue=queue)
-        episodes.add(after)
-    return episodes
+        # How it failed nobody saw; that it had failed by then is sure.
+        if what == "scheduled" and (after, attempt - 1) in seen:
+            _say(run, "retrying", time, after, f"{attempt - 1}:over:{time}", attempt - 1)
+    return {after for after, _ in seen}
 
 
 def _tell_failure(run: Run, after: int, attempt: int, events: tuple[Fact, Fact, Fact]) -> None:

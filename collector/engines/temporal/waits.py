@@ -13,7 +13,7 @@ from collector.engines.temporal.run import (
     error,
     trace,
 )
-from collector.engines.temporal.spelling import when
+from collector.engines.temporal.spelling import later, when
 
 QUIET: Final = timedelta(milliseconds=10)
 """What follows sooner was no wait for somebody."""
@@ -22,6 +22,14 @@ _TASK_OPEN: Final = {
     "WORKFLOW_TASK_STARTED": True,
     "WORKFLOW_TASK_COMPLETED": False,
 }
+_WAKING: Final = frozenset(ENDINGS) - {"TIMER_CANCELED", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"} | {
+    "CHILD_WORKFLOW_EXECUTION_STARTED",
+    "NEXUS_OPERATION_STARTED",
+    "WORKFLOW_EXECUTION_SIGNALED",
+    "WORKFLOW_EXECUTION_CANCEL_REQUESTED",
+    "WORKFLOW_EXECUTION_UPDATE_ADMITTED",
+}
+"""What comes from outside the workflow's code: the server has a workflow task follow, however slow it is with that."""
 _CHILD_OUTCOMES: Final = {
     "CHILD_WORKFLOW_EXECUTION_COMPLETED": "completed",
     "CHILD_WORKFLOW_EXECUTION_FAILED": "failed",
@@ -50,7 +58,7 @@ def tell_waits(run: Run) -> None:
 def _tell_timer(run: Run, timer: Fact) -> None:
     id, length_s = timer["id"], timer.get("length_s")
     step = {"step": "timer", "step_run_id": f"timer-{id}", "attempt": 1}
-    due = when(timer["time"]) + timedelta(seconds=length_s) if length_s else None
+    due = later(timer["time"], length_s) if length_s else None
     said = attributes(timer_id=timer.get("timer"))
     run.tell(
         "step.waiting", timer["time"], f"{id}:waiting", waiting_on="timer", due=due, **step, **said
@@ -121,7 +129,8 @@ def _tell_signals(run: Run) -> None:
 
     1. go through the events as far as none is missing, and keep what is open;
     2. where no workflow task, activity, timer, child or operation is open, the workflow waits for somebody outside;
-    3. that is told when something came later on, or when a look at the execution found it so;
+    3. that is told when something came later on, which was not the workflow task that this had to be followed by, or
+       when a look at the execution found it so;
     4. it is over with the next event.
     """
     idle = {fact["id"] for fact in run.live.get("idle", [])}
@@ -139,7 +148,7 @@ def _tell_signals(run: Run) -> None:
             continue
         following = run.by_id.get(id + 1)
         lasted = following is not None and when(following["time"]) - when(fact["time"]) >= QUIET
-        if id in idle or lasted:
+        if id in idle or (lasted and kind not in _WAKING):
             _tell_signal_wait(run, fact, following)
 
 

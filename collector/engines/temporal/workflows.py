@@ -5,7 +5,7 @@ from typing import Any
 
 from collector.engines.temporal.attributes import Fact
 from collector.engines.temporal.run import WORKFLOW_ENDINGS, Run, attributes, error, trace
-from collector.engines.temporal.spelling import when
+from collector.engines.temporal.spelling import later, when
 
 _LISTED_ENDINGS = {
     "COMPLETED": "completed",
@@ -112,7 +112,7 @@ def _tell_delay(run: Run, first: Fact) -> None:
     if not delay_s or run.is_copied(first):
         return
     step = {"step": "start delay", "step_run_id": "start-delay", "attempt": 1}
-    due = when(first["time"]) + timedelta(seconds=delay_s)
+    due = later(first["time"], delay_s)
     run.tell("step.waiting", first["time"], "delay", **step, waiting_on="timer", due=due)
     for id in range(2, run.contiguous + 1):
         fact = run.by_id[id]

@@ -9,7 +9,7 @@ SELECT
     row_number() OVER (PARTITION BY namespace, engine, workflow, workflow_version, step ORDER BY transform(source, ['configuration', 'asl', 'hostjson', 'server'], [1, 2, 3, 4], 5)) AS preference
 FROM
 (
-    SELECT * FROM definition_log FINAL
+    SELECT * FROM declarations
     UNION ALL
     SELECT
         namespace, engine, workflow, workflow_version, step, '' AS kind, 'history' AS source,

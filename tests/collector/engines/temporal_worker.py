@@ -1,11 +1,13 @@
 """Workflows and activities with every situation that Stallwatch tells apart; run as a module, a worker for them.
 
-`python -m tests.collector.engines.temporal_worker HOST:PORT` says "working", and works until its input ends.
+`python -m tests.collector.engines.temporal_worker HOST:PORT [OTLP]` says "working", and works until its input ends. Its
+spans go to the collector at OTLP (gRPC, host:port) if one is named.
 """
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,11 +18,16 @@ from temporalio.contrib.opentelemetry import TracingInterceptor
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from stallwatch.app.demo.temporal_tracing import traced_client
+
 QUEUE: Final = "live"
 NOBODY: Final = "nobody"
 SOON: Final = timedelta(seconds=5)
 LATE: Final = timedelta(minutes=5)
 QUICKLY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100))
+RESTLESSLY: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), backoff_coefficient=1.0
+)
 
 
 @activity.defn
@@ -64,6 +71,15 @@ class Retried:
     async def run(self, failures: int) -> None:
         await workflow.execute_activity(
             flaky, failures, start_to_close_timeout=SOON, retry_policy=QUICKLY
+        )
+
+
+@workflow.defn
+class Stormy:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            flaky, 10_000, start_to_close_timeout=SOON, retry_policy=RESTLESSLY
         )
 
 
@@ -142,6 +158,26 @@ class Lost:
 
 
 @workflow.defn
+class Frozen:
+    """Its activity takes far longer than it used to, and nothing that it declares ends it soon."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(work, 600.0, start_to_close_timeout=LATE)
+
+
+@workflow.defn
+class Exceeded:
+    """Its activity takes longer than it declares, and is not tried again."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            work, 600.0, start_to_close_timeout=SOON, retry_policy=RetryPolicy(maximum_attempts=1)
+        )
+
+
+@workflow.defn
 class Unheard:
     @workflow.run
     async def run(self) -> None:
@@ -172,20 +208,32 @@ class Local:
 
 
 WORKFLOWS: Final = [
-    Plain, Retried, Parallel, Slept, Signaled, Parent, Continued, Hung, Lost, Unheard, Broken, Failed, Local,
+    Plain, Retried, Stormy, Parallel, Slept, Signaled, Parent, Continued, Hung, Lost, Frozen, Exceeded, Unheard, Broken,
+    Failed, Local,
 ]  # fmt: skip
 ACTIVITIES: Final[list[Callable[..., Any]]] = [work, flaky, hang, lose]
 
 
-async def main(address: str) -> None:
-    client = await Client.connect(address, interceptors=[TracingInterceptor()])
-    async with Worker(
-        client,
-        task_queue=QUEUE,
-        workflows=WORKFLOWS,
-        activities=ACTIVITIES,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        graceful_shutdown_timeout=timedelta(0),
+@asynccontextmanager
+async def connected(address: str, otlp: str = "") -> AsyncIterator[Client]:
+    if otlp:
+        async with traced_client(address, otlp, "worker") as client:
+            yield client
+    else:
+        yield await Client.connect(address, interceptors=[TracingInterceptor()])
+
+
+async def main(*addresses: str) -> None:
+    async with (
+        connected(*addresses) as client,
+        Worker(
+            client,
+            task_queue=QUEUE,
+            workflows=WORKFLOWS,
+            activities=ACTIVITIES,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            graceful_shutdown_timeout=timedelta(0),
+        ),
     ):
         sys.stdout.write("working\n")
         sys.stdout.flush()
@@ -193,4 +241,4 @@ async def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -329,3 +329,21 @@ def test_a_list_of_documents_is_each_of_them() -> None:
         event.event for reading in readings for event in reading.events
     }
     assert all(reading.is_closed for reading in readings)
+
+
+def test_a_slow_server_is_no_wait_for_a_signal() -> None:
+    """What comes from outside has a workflow task follow, however late; a wait begins where the workflow's own ends."""
+    document = load(FOLDER / "history_stallsignal_legacy.json")
+    slow_s = 0.0
+    for event in document["events"]:
+        if event["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_SCHEDULED":
+            slow_s += 0.05
+        at = datetime.fromisoformat(event["eventTime"]) + timedelta(seconds=slow_s)
+        event["eventTime"] = at.isoformat()
+    for execution, facts in gathered([TEMPORAL.parts(document, Hints(NOW))]).items():
+        waits = [
+            event.step_run_id
+            for event in TEMPORAL.read(execution, facts, "default").events
+            if event.event == "step.waiting"
+        ]
+        assert waits == ["signal-10"]
