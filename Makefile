@@ -47,6 +47,7 @@ bench: .venv/.bench ## Measure into benchmarks/RESULTS.md; QUICK=1 takes a minut
 soak: .venv/.dev ## Kills, outages and a full disk under load, then flat memory (KILLS=200 OUTAGE_S=600 MINUTES=20)
 	STALLWATCH_TEST_KILLS=$(or $(KILLS),200) STALLWATCH_TEST_OUTAGE_S=$(or $(OUTAGE_S),600) \
 		$(BIN)/pytest -q -s tests/app/test_serve.py tests/app/test_faults.py -k 'sigkill or faults'
+	STALLWATCH_TEST_STORIES=1 $(BIN)/pytest -q tests/app/test_engine_findings.py
 	$(BIN)/python -m tests.app.soak --minutes $(or $(MINUTES),20)
 
 fuzz: .venv/.dev ## Every decoder and endpoint under garbage (SECONDS=600)

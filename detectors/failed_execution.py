@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from detectors.detector import Context, Detector, Row, grouped, point_window
 from detectors.explaining import DOMINANT_SHARE, clock, counted, named
+from detectors.looks import POLLER
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
 CLOSED_MIN: Final = 50
 """Closed executions before the failure: with fewer, no error type is unusual."""
+SETTLED: Final = timedelta(minutes=1)
+"""How long a failure waits for the engine's own account of it."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,19 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             continue
         closed = sorted(at for row in group for at in row["first_closed"])
         for row in group:
-            failures = [Failure(*values) for values in row["failures"]]
+            told = [Failure(*values) for values in row["failures"]]
+            failures = [one for one in told if _settled(one, tick, engine, context)]
             if failures and (wanted == "always" or _unusual(row, failures, closed)):
                 n = sum(other["n"] for other in group) - len(failures)
                 observations.append(_observe(place, row, failures, n, wanted, context))
     return observations
+
+
+def _settled(failure: Failure, tick: Tick, engine: str, context: Context) -> bool:
+    """Whether the engine, where it is asked, was looked at since: spans name another error, and not where."""
+    looked_at = context.looks.get(POLLER + engine)
+    waited = tick.until - failure.received_at
+    return looked_at is None or looked_at >= failure.ended_at or waited > SETTLED
 
 
 def _unusual(row: Row, failures: Sequence[Failure], closed: Sequence[datetime]) -> bool:

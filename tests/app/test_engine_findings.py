@@ -6,6 +6,7 @@ Temporal SDK as well. Much goes well, some things hang, fail or wait, and Tempor
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import threading
@@ -44,6 +45,7 @@ _T = TypeVar("_T")
 Told = tuple[str, str, str, tuple[str, ...]]
 """detector, workflow, step, executions"""
 
+STORIES: Final = "STALLWATCH_TEST_STORIES" in os.environ  # noqa: TID251 - no setting of the product
 STILL_S: Final = 35.0
 """Longer than `stalled_execution` lets any execution stand still."""
 AWAY_S: Final = 40.0
@@ -352,10 +354,8 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
 def attempts(play: Play, name: str) -> list[tuple[str, int, str, str]]:
     """step, attempt, status and error of an execution, as `trace` shows them; each has the execution's trace."""
     (run,) = play.place.here("trace", name, "--format", "json").data
-    found = run["attempts"]
-    assert {one["span_id"] for one in found} >= {""} or len(
-        {one["span_id"] for one in found}
-    ) == len(found)
+    found = run["attempt_list"]
+    assert len({one["span_id"] for one in found} - {""}) == len(found)
     return [(one["step"], one["attempt"], one["status"], one["error_type"]) for one in found]
 
 
@@ -390,6 +390,7 @@ def check_attempts(play: Play) -> None:
     assert statuses["healing"] == "completed"
 
 
+@pytest.mark.skipif(not STORIES, reason="takes minutes: `make soak` runs it")
 def test_what_is_wrong_is_told_and_nothing_else(play: Play) -> None:
     go_on(play, "first", 4.0)
     # The state machine's Retry finds what was missing.
@@ -423,31 +424,24 @@ def test_what_is_wrong_is_told_and_nothing_else(play: Play) -> None:
     assert play.ever() == TOLD
 
 
-@pytest.mark.parametrize(
-    ("folder", "engine"),
-    [
-        ("airflow", "airflow"),
-        ("dbos", "dbos"),
-        ("durable", "durable"),
-        ("durable_management", "durable"),
-        ("durable_unstamped", "durable"),
-        ("prefect", "prefect"),
-        ("stepfunctions", "stepfunctions"),
-        ("stepfunctions/handmade", "stepfunctions"),
-        ("temporal", "temporal"),
-    ],
-)
-def test_history_never_pages(tmp_path: Path, folder: str, engine: str) -> None:
+def test_history_never_pages(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    documents = [str(path) for path in sorted((RECORDED / folder).glob("*.json"))]
-    commands = [
-        ["import", engine, *documents],
-        ["detect", "--format", "json"],
-        ["findings", "--format", "json"],
-        ["executions", "--format", "json"],
+    folders = {
+        "durable_management": "durable",
+        "durable_unstamped": "durable",
+        "handmade": "stepfunctions",
+    }
+    documents: dict[Path, list[str]] = {}
+    for path in sorted(RECORDED.rglob("*.json")):
+        documents.setdefault(path.parent, []).append(str(path))
+    imports = [
+        ["import", folders.get(folder.name, folder.name), *its] for folder, its in documents.items()
     ]
-    imported, detected, found, executions = run_all([place.argv(*one) for one in commands])
-    assert (imported.code, imported.err) == (0, "")
-    assert (detected.code, detected.data) == (0, [])
-    assert (found.code, found.data) == (0, [])
-    assert all(one["historical"] for one in executions.data)
+    said = ["detect", "findings", "executions"]
+    commands = [*imports, *([one, "--format", "json"] for one in said)]
+    ended = run_all([place.argv(*one) for one in commands])
+    assert len(imports) == 9
+    assert {(one.code, one.err) for one in ended} == {(0, "")}
+    detected, found, executions = (one.data for one in ended[-3:])
+    assert detected == found == []
+    assert len(executions) > 50

@@ -98,6 +98,16 @@ def test_where_executions_fail_is_no_part_of_what_the_finding_is() -> None:
     assert (early.step, early.fingerprint) == ("", found.fingerprint)
 
 
+def test_a_failure_that_spans_tell_waits_a_little_for_what_the_engine_says() -> None:
+    fresh = closed("New", [(20, "o-1", "")], n=1, first=20)
+    for looked_s, is_told in ((25, False), (20, True), (5, True)):
+        asked = context(looks={"poll:custom": ago(looked_s)})
+        assert bool(failed_execution.judge(tick(), [closed(""), fresh], asked)) is is_told
+    older = closed("New", [(61, "o-1", "")], n=1, first=61)
+    away = context(looks={"poll:custom": ago(500)})
+    assert failed_execution.judge(tick(), [closed(""), older], away)
+
+
 def test_an_error_type_seen_before_is_not() -> None:
     known = closed("New", [(60, "o-1", "charge")], n=2, first=7000)
     assert failed_execution.judge(tick(), [closed(""), known], context()) == []
