@@ -113,10 +113,14 @@ class Desk:
             self._write_definitions(parts.definitions, origin.received_at)
         known = self._shelf.put(engine.name, namespace, parts.fragments, origin.received_at)
         rows: list[EventRow] = []
+        read: list[tuple[int, str, bool]] = []
         for execution in known:
             reading = engine.read(execution.execution, execution.facts, namespace)
-            self._note(engine, namespace, execution, reading)
+            name = reading.events[0].execution_id if reading.events else ""
+            read.append((execution.id, name, reading.is_closed))
+            self._note_unknown(engine, namespace, execution, reading)
             rows += self._rows(engine, reading, origin)
+        self._shelf.note(read)
         commits = []
         for start in range(0, len(rows), _CHUNK_EVENTS):
             chunk = rows[start : start + _CHUNK_EVENTS]
@@ -156,9 +160,7 @@ class Desk:
                 },
             )
 
-    def _note(self, engine: Engine, namespace: str, known: Known, reading: Reading) -> None:
-        execution_id = reading.events[0].execution_id if reading.events else ""
-        self._shelf.note(known.id, execution_id, reading.is_closed)
+    def _note_unknown(self, engine: Engine, namespace: str, known: Known, reading: Reading) -> None:
         unknown = _unknown(reading)
         if unknown and known.new:
             earlier = {id: fact for id, fact in known.facts.items() if id not in known.new}

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -102,12 +102,14 @@ class Shelf:
                 self._tidy(now)
         return found
 
-    def note(self, id: int, execution_id: str, is_closed: bool) -> None:
-        """Remember how step events name an execution, and whether more is expected of it."""
+    def note(self, read: Iterable[tuple[int, str, bool]]) -> None:
+        """Remember of executions, by `Known.id`, how step events name them, and whether nothing more is expected.
+
+        All at once: each commit waits for the disk.
+        """
         with self._transaction():
-            self._db.execute(
-                "UPDATE execution SET execution_id = ?, is_closed = ? WHERE id = ?",
-                (execution_id, is_closed, id),
+            self._db.executemany(
+                "UPDATE execution SET execution_id = ?2, is_closed = ?3 WHERE id = ?1", read
             )
 
     def forget(self, execution_id: str) -> None:

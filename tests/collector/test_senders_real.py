@@ -1,7 +1,5 @@
 """Unmodified OpenTelemetry SDKs deliver every span."""
 
-import fcntl
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +19,7 @@ from collector.service import Collector
 from stallwatch.clock import ManualClock, SystemClock
 from stallwatch.store import Store
 from tests.collector.helpers import NOW, FakeStore, collecting, serving
-from tests.requirements import require
+from tests.requirements import npm_installed
 
 COUNT = 1000
 JS = Path(__file__).parent.parent / "js"
@@ -99,26 +97,8 @@ def test_python_sends_again_what_an_absent_store_did_not_take(way: str) -> None:
 
 @pytest.fixture(scope="session")
 def javascript() -> None:
-    """The SDK as its lock file says, in `tests/js/node_modules`, which is kept for the next run."""
-    npm = shutil.which("npm")
-    require(npm and shutil.which("node"), "node and npm, for the JavaScript SDK")
-    lock = JS / "package-lock.json"
-    installed = JS / "node_modules" / ".installed-package-lock.json"
-    with lock.open("rb") as held:
-        # Test processes that run side by side install once.
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if installed.exists() and installed.read_bytes() == lock.read_bytes():
-            return
-        done = subprocess.run(
-            [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=JS,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        require(done.returncode == 0, f"npm ci works: {done.stderr[-300:]}")
-        shutil.copy(lock, installed)
+    """The SDK as its lock file says, in `tests/js/node_modules`."""
+    npm_installed(JS)
 
 
 @pytest.mark.usefixtures("javascript")

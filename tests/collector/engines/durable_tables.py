@@ -1,8 +1,6 @@
 """Tables of a task hub in azurite, Azure Storage's emulator, with rows as DurableTask.AzureStorage writes them."""
 
-import fcntl
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from collector.engines.durable.kinds import status as status_of
 from collector.engines.durable.rows import escaped
 from stallwatch.clock import SystemClock
 from tests.collector.engines.stepfunctions_endpoint import free_port
-from tests.requirements import require
+from tests.requirements import npm_installed
 
 AZURITE = Path(__file__).parents[2] / "azurite"
 # The emulator's account is public: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
@@ -29,25 +27,8 @@ ACCOUNT_KEY = (
 
 
 def installed() -> Path:
-    """The emulator as its lock file says, in `tests/azurite/node_modules`, which is kept for the next run."""
-    npm = shutil.which("npm")
-    require(npm and shutil.which("node"), "node and npm, for azurite")
-    lock = AZURITE / "package-lock.json"
-    done = AZURITE / "node_modules" / ".installed-package-lock.json"
-    with lock.open("rb") as held:
-        # Test processes that run side by side install once.
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not done.exists() or done.read_bytes() != lock.read_bytes():
-            ended = subprocess.run(
-                [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=AZURITE,
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-            require(ended.returncode == 0, f"npm ci works: {ended.stderr[-300:]}")
-            shutil.copy(lock, done)
+    """The emulator as its lock file says, in `tests/azurite/node_modules`."""
+    npm_installed(AZURITE)
     return AZURITE / "node_modules" / "azurite" / "dist" / "src" / "table" / "main.js"
 
 

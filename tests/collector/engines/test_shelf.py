@@ -72,7 +72,7 @@ def test_what_closed_long_ago_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = opened(None)
     for name in ("open", "closed"):
         known = shelf.put("toy", "default", [Fragment(name, {"1": "x"})], NOW)[0]
-        shelf.note(known.id, f"the {name} one", is_closed=name == "closed")
+        shelf.note([(known.id, f"the {name} one", name == "closed")])
     shelf.put("toy", "default", [], NOW + KEPT)
     assert facts_of(shelf, "closed") == {"1": "x"}
     shelf.put("toy", "default", [], NOW + KEPT + timedelta(seconds=1))
@@ -86,7 +86,7 @@ def test_it_has_a_size_and_counts_what_it_lets_go() -> None:
     for number in range(9):
         at = NOW + timedelta(seconds=number)
         known = shelf.put("toy", "default", [Fragment(str(number), {"1": "x" * 1000})], at)[0]
-        shelf.note(known.id, "", is_closed=number == 5)
+        shelf.note([(known.id, "", number == 5)])
     shelf.put("toy", "default", [Fragment("last", {"1": "x" * 2000})], NOW + timedelta(seconds=9))
     # The closed one first, then those that were touched longest ago, down to nine tenths.
     gone = [number for number in range(9) if facts_of(shelf, str(number)) == {}]
@@ -109,7 +109,7 @@ def test_forgetting_under_either_name(tmp_path: Path) -> None:
     shelf = opened(tmp_path)
     for key, name in (("k1", "order-1"), ("k2", "order-2"), ("k3", "")):
         known = shelf.put("toy", "default", [Fragment(key, {"1": f"secret of {key}"})], NOW)[0]
-        shelf.note(known.id, name, is_closed=False)
+        shelf.note([(known.id, name, False)])
     shelf.forget("order-1")
     shelf.forget("k3")
     shelf.close()
