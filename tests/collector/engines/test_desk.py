@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.engines import shelf as shelves
 from collector.engines.desk import Origin
 from collector.engines.reading import Hints
 from collector.engines.shelf import Shelf
@@ -158,6 +159,18 @@ def test_what_was_forgotten_is_read_anew(collector: Collector, store: FakeStore)
     collector.desk.forget("r")
     assert take(collector, did("r", "ship", first=2)) == 0
     assert take(collector, did("r", "started")) == 2
+
+
+def test_what_closed_is_not_kept_for_long(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "_TIDY_EVERY", 1)
+    take(collector, did("open", "started"), did("closed", "started", "ended"))
+    later = Origin("me", NOW + shelves.KEPT * 2)
+    collector.desk.take(TOY, [lambda: did("other", "started")], HINTS, later)
+    # Without its start, which is forgotten, nothing more is told of it.
+    assert take(collector, did("open", "ship", first=2)) == 1
+    assert take(collector, did("closed", "ship", first=2)) == 0
 
 
 def test_a_shelf_that_is_away_sends_it_back(
