@@ -23,6 +23,8 @@ Place = tuple[str, str, str, str]
 
 ASKED_NO_MORE: Final = timedelta(hours=1)
 """An engine that has not answered for so long is judged by what else tells of it."""
+CLOCKS_AHEAD: Final = timedelta(minutes=10)
+"""A sender's clock may run ahead: then its events are received before they happen."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,12 @@ def point_window(tick: Tick, context: Context) -> dict[str, datetime]:
     `point_finding_ttl`, and never before the watch began."""
     ttl = timedelta(seconds=context.config.point_finding_ttl)
     return {"from": max(tick.until - ttl, tick.epoch), "until": tick.until, "epoch": tick.epoch}
+
+
+def folded_from(tick: Tick, window: timedelta) -> int:
+    """The `folded` (µs) of the rows that may tell of the `window` before the tick's end: what was folded before it
+    has not changed since."""
+    return max(0, int((tick.until - window - CLOCKS_AHEAD).timestamp() * 1e6))
 
 
 def execution_key(row: Row) -> ExecutionKey:

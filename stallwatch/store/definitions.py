@@ -139,8 +139,12 @@ def migrate(
     now: datetime,
     dry_run: bool = False,
     may_lose_data: bool = False,
+    resumable: bool = True,
 ) -> list[Change]:
     """Bring the database to these definitions, in their order. Returns what was (or would be) done.
+
+    `resumable`: each migration is noted as soon as it has run, so that one that was interrupted goes on from there; a
+    database that is thrown away needs no such notes.
 
     Raises ConfigError when an applied migration's text has changed, when the database is newer than this code, and
     when a migration takes data away that nobody allowed to be taken (`may_lose_data`).
@@ -152,7 +156,7 @@ def migrate(
     with migrating_alone(engine):
         # Another process may have been first.
         changes = _plan(engine, definitions, dry_run, may_lose_data)
-        _apply(engine, {d.name: d for d in definitions}, changes, now)
+        _apply(engine, {d.name: d for d in definitions}, changes, now, resumable)
     return changes
 
 
@@ -213,19 +217,29 @@ def _applied(engine: Engine, create: bool) -> tuple[dict[str, str], dict[str, st
 
 
 def _apply(
-    engine: Engine, by_name: dict[str, Definition], changes: Sequence[Change], now: datetime
+    engine: Engine,
+    by_name: dict[str, Definition],
+    changes: Sequence[Change],
+    now: datetime,
+    resumable: bool,
 ) -> None:
     replaced = [by_name[c.name] for c in changes if c.name in by_name]
     for definition in reversed(replaced):
         # Functions are replaced in place.
         if definition.object.startswith("VIEW"):
             engine.command(f"DROP {definition.object.replace('VIEW', 'VIEW IF EXISTS')}")
+    unnoted: list[tuple[str, str, str, datetime]] = []
     for change in changes:
         engine.command(change.sql)
         made = by_name.get(change.name)
         checksum, created = (made.checksum, made.object) if made else (_GONE, "")
-        engine.insert_rows(
-            "schema_ledger",
-            ("name", "checksum", "object", "applied_at"),
-            [(change.name, checksum, created, now)],
-        )
+        unnoted.append((change.name, checksum, created, now))
+        # A view can be made twice, a table cannot.
+        if resumable and not created:
+            _note(engine, unnoted)
+            unnoted = []
+    _note(engine, unnoted)
+
+
+def _note(engine: Engine, applied: Sequence[tuple[str, str, str, datetime]]) -> None:
+    engine.insert_rows("schema_ledger", ("name", "checksum", "object", "applied_at"), applied)

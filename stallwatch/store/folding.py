@@ -3,7 +3,7 @@
 The statements under `fold/` run in the order of their numbers over temporary tables of one session:
 1 events, each with its run, and attempts as they stand; 2 executions; 3 which steps need their events put in order;
 4 for these, which attempt each event belongs to, whichever road it came; 5 and 6 attempts; 7 the minutes whose
-statistics change; 8 and 9 what the fold no longer sees, and what it sees.
+statistics change; 8 and 9 what the fold no longer sees, what it sees, and what of it is open.
 The fold reads all events of a touched execution, so order, lateness and repetition do not matter.
 """
 

@@ -27,6 +27,8 @@ _FORGET: Final = (
     "ALTER TABLE step_event_log DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE attempt_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE execution_fold DELETE WHERE execution_id = {id:String}",
+    "ALTER TABLE open_attempt DELETE WHERE execution_id = {id:String}",
+    "ALTER TABLE open_execution DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE span_log DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE span_landing DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE quarantine DELETE WHERE match(item, {word:String})",

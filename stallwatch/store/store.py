@@ -80,13 +80,17 @@ class Store:
     # Shape ---------------------------------------------------------------------------------------
 
     def migrate(
-        self, now: datetime, dry_run: bool = False, may_lose_data: bool = False
+        self,
+        now: datetime,
+        dry_run: bool = False,
+        may_lose_data: bool = False,
+        resumable: bool = True,
     ) -> list[Change]:
         """Create or update tables and views; returns the changes. See `definitions.migrate`."""
         check_rules(self.engine, self._redaction.rules)
         migrations, flows, views = built_in(self._redaction, self._limits)
         definitions = [*migrations, *flows, *self._conventions.flows, *views]
-        return migrate(self.engine, definitions, now, dry_run, may_lose_data)
+        return migrate(self.engine, definitions, now, dry_run, may_lose_data, resumable)
 
     @contextmanager
     def scratch(self, name: str, now: datetime) -> Iterator["Store"]:
@@ -96,7 +100,7 @@ class Store:
         scratch = Store(
             engine, self._conventions, self._redaction, self._generic_services, self._limits
         )
-        scratch.migrate(now)
+        scratch.migrate(now, resumable=False)
         try:
             yield scratch
         finally:

@@ -23,6 +23,20 @@ EXECUTIONS = """SELECT run_id, workflow, status, started_at, ended_at, waited_s,
 open_steps, attempts, error_type FROM executions WHERE execution_id = {id:String} ORDER BY ALL"""
 
 
+OPEN_ATTEMPTS = "status IN ('scheduled', 'running', 'waiting', 'backing_off')"
+OPEN_EXECUTIONS = "status IN ('running', 'suspended')"
+
+
+def open_ones(store: Store, execution_id: str) -> list[list[dict[str, Any]]]:
+    """The open attempts and executions: as the folds have them, then as the tables of what is open have them."""
+    found = []
+    for table, condition in (("attempt", OPEN_ATTEMPTS), ("execution", OPEN_EXECUTIONS)):
+        for name, which in ((f"{table}_fold", condition), (f"open_{table}", "true")):
+            sql = f"SELECT * FROM {name} FINAL WHERE {which} AND execution_id = {{id:String}} ORDER BY ALL"
+            found.append(store.select(sql, {"id": execution_id}))
+    return found
+
+
 @pytest.fixture(scope="module")
 def shared_store(store_root: Store) -> Iterator[Store]:
     """One store for tests that keep to an execution of their own."""
@@ -285,6 +299,11 @@ def test_order_lateness_and_repetition_do_not_matter(
             shared_store.fold(now)
         attempts = shared_store.select(ATTEMPTS, {"id": name})
         assert all(row["status"] for row in attempts)
+        attempts_before, attempts_open, executions_before, executions_open = open_ones(
+            shared_store, name
+        )
+        assert attempts_open == attempts_before
+        assert executions_open == executions_before
         results.append((attempts, shared_store.select(EXECUTIONS, {"id": name})))
     assert results[0] == results[1]
 

@@ -4,7 +4,7 @@ SELECT
     ended_at, suspended_at, suspended_s,
     suspended_s + a.waited_s AS waited_s,
     last_progress_at, last_step, a.open_steps, a.attempts, timeout_s, error_type, error_message, trace_id, sequence_max, sequences,
-    sequence_received_at, last_received_at, ended_received_at, road, sender, historical, version, 0, first_batch
+    sequence_received_at, last_received_at, ended_received_at, road, sender, historical, version, 0, first_batch, {mark:UInt64}
 FROM fold_execution AS x
 LEFT JOIN
 (

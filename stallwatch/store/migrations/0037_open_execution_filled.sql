@@ -1,0 +1,4 @@
+INSERT INTO open_execution
+SELECT *
+FROM execution_fold FINAL
+WHERE status IN ('running', 'suspended')
