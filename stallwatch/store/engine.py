@@ -19,7 +19,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
+from stallwatch.errors import ConfigError, StoreOverBudget, StoreRefused, StoreUnavailable
 
 SERVER_VERSION_MIN: Final = (25, 9)
 """`format_schema_source` came with 25.6, `input_format_protobuf_oneof_presence` with 25.9."""
@@ -44,6 +44,7 @@ PASSING_CODES: Final = frozenset(
     {3, 74, 75, 76, 159, 202, 209, 210, 225, 241, 242, 243, 252, 319, 425, 499, 999}
 )
 """Error codes of ClickHouse that speak of a state which passes, not of the statement or its rows."""
+OVER_BUDGET_CODE: Final = 159
 _CODE: Final = re.compile(r"Code: (\d+)")
 _PLACES: Final = re.compile(r"(: )?\(?in (file/uri|scope) [^)]*\)?|: While executing .*")
 Parameters = Mapping[str, Any]
@@ -160,10 +161,13 @@ class Engine:
         with self.borrowed() as client:
             client.command(statement, parameters=dict(parameters or {}))
 
-    def rows(self, statement: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
-        """Run a query; a list of dictionaries by column name."""
+    def rows(
+        self, statement: str, parameters: Parameters | None = None, budget_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Run a query; a list of dictionaries by column name. Beyond `budget_s` it is stopped: StoreOverBudget."""
+        settings = {} if budget_s is None else {"max_execution_time": budget_s}
         with self.borrowed() as client:
-            result = client.query(statement, parameters=dict(parameters or {}))
+            result = client.query(statement, parameters=dict(parameters or {}), settings=settings)
             return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
     def frame(self, statement: str, parameters: Parameters | None = None) -> pd.DataFrame:
@@ -247,6 +251,8 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(_first_line(error)) from error
     except ClickHouseError as error:
         found = _CODE.search(str(error))
+        if found is not None and int(found[1]) == OVER_BUDGET_CODE:
+            raise StoreOverBudget(_first_line(error)) from error
         passing = found is not None and int(found[1]) in PASSING_CODES
         raise (StoreUnavailable if passing else StoreRefused)(_first_line(error)) from error
 

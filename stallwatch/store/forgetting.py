@@ -23,12 +23,17 @@ HOUSEKEEPING: Final = (
 """(table, its time, seconds kept): what only serves the service itself."""
 _TRACES: Final = """SELECT count() AS n, groupUniqArrayIf(trace_id, trace_id != '') AS traces
 FROM step_event_log FINAL WHERE execution_id = {id:String}"""
+_KEYS: Final = """SELECT groupUniqArray(execution_key) AS keys
+FROM execution_fold WHERE execution_id = {id:String}"""
 _FORGET: Final = (
+    "ALTER TABLE idempotency_key DELETE WHERE has({keys:Array(UInt64)}, execution_key)",
     "ALTER TABLE step_event_log DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE attempt_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE execution_fold DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE open_attempt DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE open_execution DELETE WHERE execution_id = {id:String}",
+    "ALTER TABLE recent_attempt DELETE WHERE execution_id = {id:String}",
+    "ALTER TABLE recent_execution DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE span_log DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE span_landing DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE quarantine DELETE WHERE match(item, {word:String})",
@@ -62,8 +67,10 @@ def forget(engine: Engine, execution_id: str) -> int:
     found = engine.rows(_TRACES, {"id": execution_id})[0]
     # o-1 must not be found inside o-10.
     word = rf"(^|[^\w.-]){re.escape(execution_id)}([^\w.-]|$)"
+    known = {"id": execution_id, "word": word, "traces": found["traces"]}
+    known |= engine.rows(_KEYS, known)[0]
     for statement in _FORGET:
-        engine.command(statement, {"id": execution_id, "word": word, "traces": found["traces"]})
+        engine.command(statement, known)
     return int(found["n"])
 
 
@@ -80,6 +87,7 @@ def retain(engine: Engine, now: datetime, retention: Retention) -> None:
     erase("step_event_log", _CLOSED_BEFORE, retention.events_s)
     erase("attempt_fold", _CLOSED_BEFORE, retention.closed_s)
     erase("execution_fold", _CLOSED_BEFORE, retention.closed_s)
+    erase("idempotency_key", f"used_at < {_BEFORE}", retention.closed_s)
     erase("span_log", f"start_at < {_BEFORE}", retention.spans_s)
     windows = ((60, MINUTES_KEPT_S), (3600, HOURS_KEPT_S), (86400, retention.statistics_s))
     for window_s, keep_s in windows:

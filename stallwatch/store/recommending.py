@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from stallwatch.model.recommendations import RECOMMENDATION_FIELDS, StepRecommendation
+from stallwatch.model.recommendations import LOGGED_FIELDS, StepRecommendation
 from stallwatch.store.store import Store
 
 
@@ -12,7 +12,7 @@ def write_recommendations(
 ) -> None:
     """Write what the `recommendations` view shows. The same step and week again replaces its row."""
     rows = [
-        [*(getattr(recommendation, name) for name in RECOMMENDATION_FIELDS), now]
+        [*(getattr(recommendation, name) for name in LOGGED_FIELDS), now]
         for recommendation in recommendations
     ]
-    store.engine.insert_rows("recommendation_log", (*RECOMMENDATION_FIELDS, "written_at"), rows)
+    store.engine.insert_rows("recommendation_log", (*LOGGED_FIELDS, "written_at"), rows)

@@ -80,6 +80,36 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT""",
         "CREATE TABLE watermarks (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     ),
+    (
+        # What became known of a finding's episode after it was told: see stallwatch.store.labels.
+        """CREATE TABLE labels (
+            fingerprint TEXT NOT NULL,
+            first_seen TEXT NOT NULL,
+            detector TEXT NOT NULL,
+            namespace TEXT NOT NULL,
+            engine TEXT NOT NULL,
+            workflow TEXT NOT NULL,
+            step TEXT NOT NULL,
+            changed_at TEXT NOT NULL,
+            completed_late INTEGER NOT NULL DEFAULT 0,
+            longest_s REAL NOT NULL DEFAULT 0,
+            verdict TEXT,
+            age_s REAL,
+            note TEXT NOT NULL DEFAULT '',
+            "by" TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (fingerprint, first_seen)
+        ) STRICT""",
+        "CREATE INDEX labels_changed_at ON labels (changed_at)",
+        "CREATE INDEX labels_first_seen ON labels (first_seen)",
+    ),
+    (
+        "ALTER TABLE incidents ADD COLUMN key TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE incidents ADD COLUMN merged_into TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE incidents ADD COLUMN split_from TEXT NOT NULL DEFAULT ''",
+        # Under which key a target knows the incident: after a merge that of the one it was told of.
+        "ALTER TABLE deliveries ADD COLUMN dedup_key TEXT NOT NULL DEFAULT ''",
+        "UPDATE deliveries SET dedup_key = incident_id",
+    ),
 )
 BUSY_TIMEOUT_S: Final = 10.0
 PARAMETERS_MAX: Final = 500
@@ -224,6 +254,19 @@ class State:
                 )
                 for row in rows
             }
+
+    def forget_acknowledgements(self, now: datetime) -> None:
+        """Delete those that are not in force any more."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM acknowledgements WHERE until <= ?", (rfc3339(now),))
+
+    def end_acknowledgements(self, fingerprints: Collection[str]) -> None:
+        """What they were about is over: what comes next under the same fingerprint is news."""
+        with self.transaction() as db:
+            db.executemany(
+                "DELETE FROM acknowledgements WHERE fingerprint = ?",
+                [(one,) for one in fingerprints],
+            )
 
     def watermark(self, name: str) -> str | None:
         """The value last set under this name, or None."""

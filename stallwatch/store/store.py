@@ -13,7 +13,7 @@ from stallwatch.model.definitions import Definition
 from stallwatch.model.durations import rfc3339
 from stallwatch.model.events import StepEvent
 from stallwatch.model.findings import Finding, Incident
-from stallwatch.store import declaring, forgetting, protobuf
+from stallwatch.store import declaring, forgetting, protobuf, tidying
 from stallwatch.store.batches import Batches, progress, set_progress
 from stallwatch.store.definitions import (
     USUAL_LIMITS,
@@ -41,7 +41,8 @@ _BEAT_COLUMNS: Final = (
     "sender", "namespace", "received_at", "accepted", "rejected", "quarantined", "lag_s", "historical",
 )  # fmt: skip
 _INCIDENT_COLUMNS: Final = (
-    "id", "cause", "severity", "findings", "executions", "opened_at", "closed_at", "written_at",
+    "id", "cause", "severity", "findings", "executions", "opened_at", "closed_at", "dimension", "value",
+    "merged_into", "split_from", "written_at",
 )  # fmt: skip
 
 
@@ -199,6 +200,10 @@ class Store:
                 incident.executions,
                 incident.opened_at,
                 incident.closed_at,
+                cause.dimension if (cause := incident.common_cause) else "",
+                cause.value if cause else "",
+                incident.merged_into,
+                incident.split_from,
                 now,
             ]
             for incident in incidents
@@ -263,9 +268,11 @@ class Store:
 
     # Reading -------------------------------------------------------------------------------------
 
-    def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows as dictionaries; times are aware UTC."""
-        return self.engine.rows(sql, parameters)
+    def select(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, budget_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows as dictionaries; times are aware UTC. Raises StoreOverBudget where `budget_s` is not enough."""
+        return self.engine.rows(sql, parameters, budget_s)
 
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Rows as a DataFrame."""
@@ -282,6 +289,10 @@ class Store:
         """Delete what is older than its retention: whole executions by when they closed, never open ones."""
         with self._fold_lock:
             forgetting.retain(self.engine, now, retention)
+
+    def tidy(self, now: datetime, recent_s: float) -> None:
+        """Take away what is no longer open, or recent: folded within `recent_s`. See `tidying.tidy`."""
+        tidying.tidy(self.engine, now, recent_s)
 
     # Housekeeping --------------------------------------------------------------------------------
 

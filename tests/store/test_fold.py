@@ -32,7 +32,13 @@ def open_ones(store: Store, execution_id: str) -> list[list[dict[str, Any]]]:
     found = []
     for table, condition in (("attempt", OPEN_ATTEMPTS), ("execution", OPEN_EXECUTIONS)):
         for name, which in ((f"{table}_fold", condition), (f"open_{table}", "true")):
-            sql = f"SELECT * FROM {name} FINAL WHERE {which} AND execution_id = {{id:String}} ORDER BY ALL"
+            # What an open attempt says of its execution the folds have in another place.
+            columns = (
+                "* EXCEPT (execution_status, execution_suspended_s)"
+                if name == "open_attempt"
+                else "*"
+            )
+            sql = f"SELECT {columns} FROM {name} FINAL WHERE {which} AND execution_id = {{id:String}} ORDER BY ALL"
             found.append(store.select(sql, {"id": execution_id}))
     return found
 

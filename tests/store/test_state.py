@@ -79,6 +79,19 @@ def test_an_acknowledgement_holds_until_its_end() -> None:
     state.close()
 
 
+def test_an_acknowledgement_ends_with_what_it_is_about() -> None:
+    state = State(None)
+    for name in ("f1", "f2", "f3"):
+        state.acknowledge(name, until=NOW + timedelta(hours=1), by="ada", at=NOW)
+    state.end_acknowledgements(["f1", "f9"])
+    assert set(state.acknowledgements(NOW)) == {"f2", "f3"}
+    state.forget_acknowledgements(NOW)
+    assert set(state.acknowledgements(NOW)) == {"f2", "f3"}
+    state.forget_acknowledgements(NOW + timedelta(hours=1))
+    assert state.acknowledgements(NOW) == {}
+    state.close()
+
+
 def test_watermarks() -> None:
     state = State(None)
     assert state.watermark("tick") is None

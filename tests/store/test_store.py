@@ -272,6 +272,10 @@ def test_a_late_event_does_not_undo_what_retention_left(store: Store, now: datet
     assert count(store, "step_events") == 0
     store.insert_events([told(past, 0.5, "step.heartbeat", execution_id="a", step="a")], now, "me")
     store.fold(now)
+    # Nor does it open again what nobody would ever close, or show what is left of it as what happened lately.
+    for table in ("open_attempt", "open_execution"):
+        assert store.select(f"SELECT status FROM {table} FINAL") == []
+    assert store.select("SELECT status FROM recent_execution FINAL") == [{"status": "completed"}]
     assert store.select("SELECT status FROM executions") == [{"status": "completed"}]
     assert store.select("SELECT step, status FROM attempts ORDER BY step") == [
         {"step": "a", "status": "completed"},

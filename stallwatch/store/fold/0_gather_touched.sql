@@ -6,11 +6,11 @@ WITH touched AS
         FROM touched_execution
         WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND execution_key % {parts:UInt64} = {part:UInt64}
     )
-SELECT execution_key, known.folds > 0, if(known.folds > 0, least(known.first_batch, {after:UInt64}), {after:UInt64}) >= {floor:UInt64}
+SELECT execution_key, known.folds > 0, known.known_version, if(known.folds > 0, least(known.first_batch, {after:UInt64}), {after:UInt64}) >= {floor:UInt64}
 FROM touched
 LEFT ANY JOIN
 (
-    SELECT execution_key AS known_key, count() AS folds, min(first_batch) AS first_batch
+    SELECT execution_key AS known_key, count() AS folds, max(version) AS known_version, min(first_batch) AS first_batch
     FROM execution_fold
     WHERE execution_key IN (SELECT execution_key FROM touched)
     GROUP BY execution_key

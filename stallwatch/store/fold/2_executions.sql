@@ -1,8 +1,9 @@
 -- The executions of the touched keys. Steps:
 -- 1. gather per run who, when and how it ended, as the most trusted road that tells of it has it;
--- 2. judge: a start after the end opens it again (a redrive), if it is not the only start, and so does a resumption.
+-- 2. judge: a start after the end opens it again (a redrive), if it is not the only start, and so does a resumption;
+-- 3. leave out those of which retention took events since: what is left of them must not take the place of what was folded then.
 INSERT INTO fold_execution
-SELECT * EXCEPT (reopened, suspended, followed_at, wakings)
+SELECT * EXCEPT (reopened, suspended, followed_at, wakings, known_version)
 FROM
 (
     WITH
@@ -73,7 +74,7 @@ FROM
             HAVING count() > 1
         )
     SELECT
-        execution_key, namespace, engine, workflow, workflow_version, execution_id, run AS run_id, parent_execution_id,
+        gathered.execution_key AS execution_key, namespace, engine, workflow, workflow_version, execution_id, run AS run_id, parent_execution_id,
         multiIf(
             closed_at IS NOT NULL AND NOT reopened, closing_kind,
             followed_at IS NOT NULL, 'continued',
@@ -91,6 +92,7 @@ FROM
         -- The events of the whole execution: an event that moves between runs must not make a version fall.
         counted.events_seen AS version,
         first_batch,
+        touched.known_version AS known_version,
         (closed_at IS NOT NULL) AND (ifNull(started_last > started_at AND started_last > closed_at, false) OR (notEmpty(resumptions) AND resumptions[-1] > closed_at)) AS reopened,
         notEmpty(suspensions) AND (empty(resumptions) OR suspensions[-1] > resumptions[-1]) AND (closed_at IS NULL OR suspensions[-1] > closed_at) AS suspended,
         arrayFirstOrNull(s -> true, arrayMap(r -> r.1, arrayFilter(r -> r > (started_at, run), followed.starts_of_runs))) AS followed_at,
@@ -98,4 +100,6 @@ FROM
     FROM gathered
     LEFT ANY JOIN counted ON gathered.execution_key = counted.counted_key
     LEFT ANY JOIN followed ON gathered.execution_key = followed.followed_key
+    LEFT ANY JOIN fold_touched AS touched ON gathered.execution_key = touched.execution_key
 )
+WHERE version >= known_version

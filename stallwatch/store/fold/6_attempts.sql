@@ -12,13 +12,15 @@ WITH
             minOrNull(multiIf(end_kind = 'completed', completed_at, end_kind IN ('cancelled', 'skipped'), dropped_at, NULL) AS ends_all_at) AS first_finished_at,
             if(any(engine = 'temporal'), nullIf(argMax(ifNull(ends_all_at, never), number), never), first_finished_at) AS finished_at,
             max(ifNull(started_at, scheduled_at)) AS last_begun_at,
-            nullIf(argMax(if(end_kind IN ('failed', 'timed_out') AND retrying_at IS NULL, ifNull(failed_at, never), never), number), never) AS given_up_at
+            nullIf(argMax(if(end_kind IN ('failed', 'timed_out') AND retrying_at IS NULL, ifNull(failed_at, never), never), number), never) AS given_up_at,
+            -- What a step declares, not each road says of each attempt.
+            max(backoff_s) AS call_backoff_s, max(backoff_rate) AS call_backoff_rate, max(backoff_max_s) AS call_backoff_max_s, max(max_attempts) AS call_max_attempts
         FROM fold_gathered
         GROUP BY call_key
     ),
     executions AS
     (
-        SELECT run_key AS its_run, workflow, workflow_version, status AS execution_status, ended_at AS execution_ended_at, version
+        SELECT run_key AS its_run, workflow, workflow_version, status AS execution_status, suspended_s AS execution_suspended_s, ended_at AS execution_ended_at, version
         FROM fold_execution
     ),
     beside AS
@@ -69,5 +71,10 @@ SELECT
     backoff_s, backoff_rate, backoff_max_s, queue, worker, downstream, region, error_type, error_message, road, trace_id, span_id,
     idempotency_key, compensates, payload_bytes, starts, is_last_attempt,
     multiIf(own_end IS NOT NULL, 'event', ended_at IS NULL, '', failed_untold OR call_ended_at IS NOT NULL, 'step', 'execution') AS closed_by,
-    sender, historical, first_received_at, ended_received_at, last_event_at, version
+    sender, historical, first_received_at, ended_received_at, last_event_at, version,
+    execution_status, execution_suspended_s,
+    if(status IN ('failed', 'timed_out', 'backing_off') AND call_backoff_s > 0 AND (ifNull(call_max_attempts, 0) = 0 OR number < call_max_attempts),
+        least(assumeNotNull(call_backoff_s) * pow(ifNull(call_backoff_rate, 1), least(number - 1, 64)), ifNull(call_backoff_max_s, 1e9), 1e9), 0) AS pause_s
 FROM judged
+-- Of an execution that was left out, nothing is written.
+WHERE version > 0

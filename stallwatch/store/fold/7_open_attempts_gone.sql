@@ -1,0 +1,9 @@
+-- The attempts that were open and no longer are.
+INSERT INTO open_attempt (execution_key, run_id, step, branch, step_run_id, attempt, version, is_deleted, folded)
+SELECT execution_key, run_id, step, branch, step_run_id, attempt, greatest(old.version, seen.version), 1, {mark:UInt64}
+FROM fold_before AS old
+LEFT JOIN (SELECT execution_key, max(version) AS version FROM fold_execution GROUP BY execution_key) AS seen ON old.execution_key = seen.execution_key
+WHERE (seen.version > 0 OR old.execution_key NOT IN (SELECT execution_key FROM fold_event))
+    AND old.status IN ('scheduled', 'running', 'waiting', 'backing_off')
+    AND (execution_key, run_id, step, branch, step_run_id, attempt) NOT IN
+        (SELECT execution_key, run_id, step, branch, step_run_id, attempt FROM fold_attempt WHERE status IN ('scheduled', 'running', 'waiting', 'backing_off'))
