@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+NOTHING: Final[Floats] = np.empty(0)
+
 SHORTEST_S: Final = 1e-3
 """Shorter (and, by clock skew, negative) durations count as this: the logarithms need a floor, and
 the duration histograms in the store resolve no finer."""

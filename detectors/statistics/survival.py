@@ -1,5 +1,5 @@
-"""Histograms of durations on logarithmic bins: 32 a factor of two, 2.2 % wide, so ±1.1 % to a bin's
-middle.
+"""Survival where some were last seen before they ended; and histograms of durations on logarithmic
+bins: 32 a factor of two, 2.2 % wide, so ±1.1 % to a bin's middle.
 
 The same bins are computed in SQL: `floor(32 * log2(greatest(seconds, 1e-3)))`.
 """
@@ -56,3 +56,25 @@ def km_bins(completed: Ints, censored: Ints) -> Floats:
     at_risk = np.cumsum((completed + censored)[::-1])[::-1]
     share = np.minimum(completed / np.maximum(at_risk, 1), HAZARD_SHARE_MAX)
     return np.cumsum(-np.log1p(-share))
+
+
+def km_curve(ascending: Floats, censored: Floats) -> Floats:
+    """P(T > t) at each of the `ascending` durations, by Kaplan and Meier, beside the ages (ascending
+    too) at which others were last seen without having ended.
+
+    One more that never ends is thought beside them, which keeps survival off 0: it is
+    (n+1-i)/(n+1) at the i-th of n durations where none is censored.
+    """
+    n, ended_before = len(ascending), np.arange(len(ascending))
+    if not len(censored):
+        return np.asarray((n - ended_before) / (n + 1))
+    gone_before = np.searchsorted(censored, ascending, side="left")
+    at_risk = n + len(censored) + 1 - ended_before - gone_before
+    return np.asarray(np.cumprod(1 - 1 / at_risk))
+
+
+def km_quantile(ascending: Floats, censored: Floats, alpha: float) -> float | None:
+    """The first duration at which survival is down to `alpha`, the conformal order statistic where
+    none is censored. None: so many were cut off that it never is."""
+    reached = np.flatnonzero(km_curve(ascending, censored) <= alpha)
+    return float(ascending[reached[0]]) if len(reached) else None

@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from detectors.statistics.calibrator import CONFORMAL_EXCEEDANCES, tau
+from detectors.statistics.calibrator import CONFORMAL_EXCEEDANCES, model_for, tau
 from detectors.statistics.cold_start import cold_start_tau
-from detectors.statistics.samples import Floats, sorted_durations
+from detectors.statistics.samples import NOTHING, Floats, sorted_durations
 
-Rule = Literal["conformal", "gpd", "interpolated", "cold_start", "declared", "none"]
+Rule = Literal["conformal", "gpd", "slow_mode", "interpolated", "cold_start", "declared", "none"]
 
 WEEK_S: Final = 7 * 86400.0
 ALPHA_MIN: Final = 1e-6
@@ -23,6 +23,10 @@ RARE_STEP_BUDGET: Final = 0.02
 """A step that runs seldom may cost one false alarm in fifty weeks beside the fleet's budget."""
 GPD_MIN: Final = 300
 COLD_START_BELOW: Final = 100
+SLOW_MODE_MIN: Final = 5
+SLOW_MODE_GAP: Final = math.log(3)
+"""So many durations beyond a gap of a factor of 3 are another kind of attempt (one that waits, a cache
+that misses): among the longest of a single power law such a gap is a matter of 1 in 100."""
 RATCHET_FACTOR: Final = 1.5
 """A flagged attempt that completes after d seconds after all sets `ratchet_s` to at least 1.5·d."""
 
@@ -53,6 +57,7 @@ def stall_threshold(
     declared_timeout_s: float | None = None,
     lateness_s: float = 0.0,
     ratchet_s: float | None = None,
+    censored_s: Floats = NOTHING,
 ) -> Threshold:
     """The age at which an open attempt of a step is stalled.
 
@@ -61,13 +66,14 @@ def stall_threshold(
     3. Never wait longer than the declared timeout plus `lateness_s`, by which its news usually
     arrive late.
 
-    `declared_timeout_s` None or 0 means that none is declared. Raises ValueError for a duration
+    `declared_timeout_s` None or 0 means that none is declared. `censored_s`: the ages at which other
+    attempts were seen for the last time, timed out, cancelled or still open. Raises ValueError for a duration
     that is not finite or alpha outside (0, 1).
     """
     durations = sorted_durations(durations_s)
     n = len(durations)
     declared_s = declared_timeout_s + lateness_s if declared_timeout_s else math.inf
-    learned_s, rule = _learn(durations, alpha)
+    learned_s, rule = _learn(durations, alpha, censored_s)
     if n and ratchet_s is not None:
         learned_s = max(learned_s, ratchet_s)
     if declared_s < learned_s:
@@ -75,27 +81,48 @@ def stall_threshold(
     return Threshold(learned_s if n else None, rule, n, alpha)
 
 
-def _learn(durations: Floats, alpha: float) -> tuple[float, Rule]:
-    """τ by the rule that fits the number of durations; infinite without any.
+def _learn(durations: Floats, alpha: float, censored_s: Floats) -> tuple[float, Rule]:
+    """τ by the rule that fits the number of durations; infinite without any. Where the longest are a
+    mode of their own, of few durations, it is τ of that mode.
 
     Where not one exceedance is expected in the sample (n·alpha < 1) the tail is a guess, and twice
-    over budget for power laws: calibrated at alpha/2 it is 1.0 to 1.4 times alpha for those and
+    over budget for power laws: calibrated at alpha/2 it is 0.8 to 1.3 times alpha for those and
     below alpha for lighter tails.
     """
     n = len(durations)
     if n == 0:
         return math.inf, "none"
-    if n * alpha >= CONFORMAL_EXCEEDANCES:
-        return tau(durations, alpha), "conformal"
+    in_sample = n * alpha >= CONFORMAL_EXCEEDANCES
     calibrated = alpha / 2 if n * alpha < 1 else alpha
-    if n >= GPD_MIN:
-        return tau(durations, calibrated), "gpd"
+    slow = _slow_mode(durations)
+    if n >= COLD_START_BELOW and 2 * n * alpha < len(slow) < COLD_START_BELOW and not in_sample:
+        slow_s = cold_start_tau(slow, calibrated * n / len(slow))
+        # Where the tail model finds enough of them, it may know their shape better.
+        return min(slow_s, tau(durations, calibrated, model_for(n), censored_s)), "slow_mode"
+    if n >= GPD_MIN or in_sample:
+        tail_s = tau(durations, calibrated, model_for(n), censored_s)
+        return tail_s, "conformal" if in_sample else "gpd"
     cold_s = cold_start_tau(durations, calibrated)
     if n < COLD_START_BELOW:
         return cold_s, "cold_start"
+    tail_s = tau(durations, calibrated, model_for(n), censored_s)
     share = math.log(n / COLD_START_BELOW) / math.log(GPD_MIN / COLD_START_BELOW)
-    blended = (1 - share) * math.log(cold_s) + share * math.log(tau(durations, calibrated))
-    return math.exp(blended), "interpolated"
+    return math.exp((1 - share) * math.log(cold_s) + share * math.log(tail_s)), "interpolated"
+
+
+def _slow_mode(ascending: Floats) -> Floats:
+    """The durations beyond the widest gap in the upper half, if it is wide; else none.
+
+    A tail model fitted across the gap would go on in its steps, into years: these few are a sample of
+    their own, and all of the tail.
+    """
+    upper = ascending[len(ascending) // 2 : len(ascending) - SLOW_MODE_MIN + 1]
+    if len(upper) < 2:
+        return NOTHING
+    gaps = np.diff(np.log(upper))
+    widest = int(gaps.argmax())
+    beyond = len(ascending) // 2 + widest + 1
+    return ascending[beyond:] if gaps[widest] >= SLOW_MODE_GAP else NOTHING
 
 
 def version_threshold(tau_old_s: float, median_old_s: float, new_durations_s: Floats) -> float:

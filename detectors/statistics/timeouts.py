@@ -2,6 +2,7 @@
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,6 +11,7 @@ from scipy import special
 
 from detectors.statistics.calibrator import tau
 from detectors.statistics.samples import Floats, empirical_quantile, sorted_durations
+from detectors.statistics.steadiness import Change, Week, change_of, steady_s
 
 Verdict = Literal["too_tight", "too_loose", "ok", "no_timeout", "inconclusive"]
 
@@ -57,7 +59,8 @@ class Recommendation:
     `stuck_s_saved`: how much sooner the recommended one would have ended the timed-out attempts
     (negative: later). `missing_n`: completions still needed for a verdict. `canary_timeout_s`: try
     this on CANARY_SHARE of the attempts, because so many time out that the current timeout may lie
-    between two modes of healthy durations.
+    between two modes of healthy durations. `weekly_upper_s`: the upper limit by these durations alone;
+    `change`: whether the current timeout should become the recommended one.
     """
 
     n: int
@@ -80,6 +83,8 @@ class Recommendation:
     stuck_s_saved: float | None
     missing_n: int
     canary_timeout_s: float | None
+    weekly_upper_s: float | None
+    change: Change | None
 
 
 def completions_needed(q: float, confidence: float = CONFIDENCE) -> int:
@@ -192,12 +197,13 @@ def recommend(
     n_timed_out: int,
     current_timeout_s: float | None,
     buffer: float = BUFFER_DEFAULT,
+    earlier: Sequence[Week] = (),
 ) -> Recommendation:
     """Judge a step's timeout by its completed durations (seconds) and how many attempts it cut off.
 
-    1. Percentiles with their limits. 2. The recommended timeout: the upper 95 % of p99.9, raised by
-    the ladder where attempts were cut off. 3. The guidance's p99·(1 + `buffer`). 4. What each would
-    cut. 5. The verdict.
+    1. Percentiles with their limits. 2. The recommended timeout: the upper 95 % of p99.9, raised by the ladder where
+    attempts were cut off, smoothed over the `earlier` weeks (the oldest first). 3. The guidance's p99·(1 + `buffer`).
+    4. What each would cut. 5. The verdict, and whether it is time to change.
 
     `current_timeout_s` None or 0: none is declared. Raises ValueError for a buffer outside [0.2,
     0.5], a negative `n_timed_out` or a duration that is not finite.
@@ -214,9 +220,13 @@ def recommend(
     )
     p99_low_s, p99_high_s = quantile_interval(durations, GUIDANCE_Q)
     rung = _next_rung(durations, n_timed_out, current_s)
-    recommended_s = upper_q(durations, RECOMMENDED_Q)
-    if recommended_s is not None and rung is not None and rung.kind == "raise":
-        recommended_s = max(recommended_s, rung.timeout_s)
+    upper_s = upper_q(durations, RECOMMENDED_Q)
+    raised_s = rung.timeout_s if rung is not None and rung.kind == "raise" else 0.0
+    recommended_s = None
+    if upper_s is not None:
+        # What was cut off is as much a part of a week as what was seen of it.
+        upper_s = max(upper_s, raised_s)
+        recommended_s = steady_s([*(week.upper_s for week in earlier), upper_s])
     guidance_s = p99_s * (1 + buffer) if p99_s is not None and n >= TAIL_N_MIN else None
 
     def cut(candidate_s: float | None) -> float | None:
@@ -224,6 +234,9 @@ def recommend(
             return None
         return healthy_cut(durations, n_timed_out, current_s, candidate_s)
 
+    current_cut = cut(current_s)
+    if recommended_s is not None and (current_cut or 0.0) > TOO_TIGHT_CUT:
+        recommended_s = max(recommended_s, raised_s)
     return Recommendation(
         n=n,
         censored=n_timed_out,
@@ -238,8 +251,8 @@ def recommend(
         guidance_timeout_s=guidance_s,
         buffer=recommended_s / p99_s - 1 if recommended_s and p99_s else None,
         guidance_buffer=buffer,
-        verdict=_verdict(n, current_s, recommended_s, cut(current_s)),
-        healthy_cut=cut(current_s),
+        verdict=_verdict(n, current_s, recommended_s, current_cut),
+        healthy_cut=current_cut,
         recommended_cut=cut(recommended_s),
         guidance_cut=cut(guidance_s),
         stuck_s_saved=(
@@ -247,6 +260,12 @@ def recommend(
         ),
         missing_n=max(completions_needed(GUIDANCE_Q) - n, 0),
         canary_timeout_s=rung.timeout_s if rung is not None and rung.kind == "canary" else None,
+        weekly_upper_s=upper_s,
+        change=(
+            change_of(current_s, recommended_s, earlier, current_cut or 0.0)
+            if recommended_s is not None and n >= completions_needed(GUIDANCE_Q)
+            else None
+        ),
     )
 
 
@@ -256,7 +275,8 @@ def _next_rung(durations: Floats, n_timed_out: int, current_s: float | None) -> 
     When nothing healthy lies within two rungs of the timeout, what it cut off were hangs or another
     mode: then only the canary can tell.
     """
-    if not n_timed_out or current_s is None:
+    # No more than those that timed out can have been healthy.
+    if current_s is None or n_timed_out <= BEYOND_TARGET * (len(durations) + n_timed_out):
         return None
     if len(durations) and durations[-1] > current_s / RUNG**2:
         return ladder(durations, n_timed_out, current_s)

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.statistics.calibrator import fit_tail, tau
+from detectors.statistics.calibrator import NARROW, WIDE, fit_tail, model_for, tau
 from detectors.statistics.samples import Floats
-from tests.detectors.statistics.shapes import NAMES, sample, sf
+from tests.detectors.statistics.shapes import NAMES, isf, sample, sf
 
 # From an independent, dense implementation of the same model, samples of seed 7.
 GOLDEN = [
@@ -84,3 +84,55 @@ def test_the_posterior_is_a_distribution_and_inverts_itself() -> None:
 def test_what_cannot_be_judged_is_refused(durations: Floats, alpha: float) -> None:
     with pytest.raises(ValueError, match=r"durations|duration|alpha"):
         tau(durations, alpha)
+
+
+def test_few_durations_are_fitted_narrowly_and_many_widely() -> None:
+    assert [model_for(n) for n in (0, 300, 500)] == [NARROW] * 3
+    assert [model_for(n) for n in (1000, 20_000)] == [WIDE] * 2
+    half = model_for(700)
+    assert NARROW.per_root_n < half.per_root_n < WIDE.per_root_n
+    assert NARROW.shape_sd < half.shape_sd < WIDE.shape_sd
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n", [400, 3000])
+def test_attempts_that_hung_for_hours_hardly_move_the_threshold(name: str, n: int) -> None:
+    ratios = []
+    for seed in range(10):
+        durations = sample(name, n, seed)
+        hangs = np.linspace(3600.0, 36_000.0, n // 100)
+        plain = tau(durations, 1e-5, model_for(n))
+        ratios.append(tau(durations, 1e-5, model_for(n), hangs) / plain)
+    assert 1.0 < np.median(ratios) < 1.25
+    assert max(ratios) < 1.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("survival", [0.1, 0.01])
+def test_what_a_timeout_cut_off_says_that_the_tail_goes_on(name: str, survival: float) -> None:
+    timeout_s = float(isf(name, survival))
+    durations = sample(name, 3000, seed=1)
+    ok = durations[durations <= timeout_s]
+    blind = tau(ok, 1e-5, WIDE)
+    seeing = tau(ok, 1e-5, WIDE, np.full(3000 - len(ok), timeout_s))
+    assert seeing > 1.05 * blind
+    assert seeing > timeout_s
+
+
+def test_what_was_cut_off_stretches_the_tail_and_what_hung_does_not() -> None:
+    whole = np.sort(sample("exponential", 300, seed=3))
+    seen, cut_s = whole[whole < 1.5], 1.5
+    blind = fit_tail(seen, WIDE).quantile(0.01)
+    told = fit_tail(seen, WIDE, np.full(300 - len(seen), cut_s)).quantile(0.01)
+    assert told > 1.2 * blind
+    hangs = np.linspace(8.0, 10.0, 3)
+    assert fit_tail(whole, WIDE, hangs).quantile(0.01) < 1.2 * fit_tail(whole, WIDE).quantile(0.01)
+
+
+def test_beside_censored_ones_the_order_statistic_is_kaplan_and_meiers() -> None:
+    durations = np.arange(1.0, 4001.0)
+    assert tau(durations, 0.01) == tau(durations, 0.01, censored_s=np.zeros(100))
+    later = tau(durations, 0.01, censored_s=np.full(20, 3900.0))
+    assert tau(durations, 0.01) < later <= 4000.0
+    # So many that no order statistic is left: the tail model, which takes them for hangs.
+    assert np.isfinite(tau(durations, 0.01, censored_s=np.full(80, 1e6)))

@@ -2,13 +2,9 @@ import numpy as np
 import pytest
 
 from detectors.statistics.retry_cusum import (
-    Backoff,
-    Jitter,
     RetryCusum,
     RetryLoad,
     dispersion_by_moments,
-    fano_factor,
-    retry_pattern,
 )
 
 RETRIES = [0, 1, 0, 2, 9, 14, 20, 17, 25, 30, 2, 0, 0, 0]
@@ -71,42 +67,3 @@ def test_a_chart_can_be_continued() -> None:
     for retries in RETRIES[7:]:
         second.tick(retries, 1.5, 60, 60)
     assert second.score == whole.score
-
-
-def delays(base: float, factor: float, jitter: float, n: int = 50) -> dict[int, list[float]]:
-    """Delays of attempts 1 to 4, uniform between (1 - jitter) and 1 times the nominal backoff."""
-    rng = np.random.RandomState(5)
-    return {
-        attempt: list(base * factor**attempt * (1 - jitter * rng.random_sample(n)))
-        for attempt in range(1, 5)
-    }
-
-
-@pytest.mark.parametrize(
-    ("factor", "backoff"),
-    [(1.0, Backoff.FIXED), (1.4, Backoff.GROWING), (2.0, Backoff.EXPONENTIAL)],
-)
-@pytest.mark.parametrize(
-    ("spread", "jitter"),
-    [(0.0, Jitter.NONE), (0.2, Jitter.WEAK), (0.5, Jitter.EQUAL), (1.0, Jitter.FULL)],
-)
-def test_backoff_and_jitter_are_recognised(
-    factor: float, backoff: Backoff, spread: float, jitter: Jitter
-) -> None:
-    pattern = retry_pattern(delays(2.0, factor, spread), np.array([0.0]))
-    assert (pattern.backoff, pattern.jitter) == (backoff, jitter)
-
-
-def test_too_little_is_said_to_be_unknown() -> None:
-    pattern = retry_pattern({1: [2.0, 2.0], 2: []}, np.array([]))
-    assert (pattern.backoff, pattern.jitter) == (Backoff.UNKNOWN, Jitter.UNKNOWN)
-    assert not pattern.synchronised
-
-
-def test_retries_in_step_are_told_from_independent_ones() -> None:
-    rng = np.random.RandomState(2)
-    independent = rng.uniform(0, 100, 4000)
-    assert fano_factor(independent) == pytest.approx(1.0, abs=0.3)
-    in_step = np.repeat(np.arange(0.0, 100.0, 5.0), 200)
-    assert fano_factor(in_step) > 50
-    assert retry_pattern(delays(1, 1, 0), in_step).synchronised

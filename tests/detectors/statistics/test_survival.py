@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.statistics.survival import bin_mid_s, bin_of, hist_quantile, km_bins
+from detectors.statistics.survival import (
+    bin_mid_s,
+    bin_of,
+    hist_quantile,
+    km_bins,
+    km_curve,
+    km_quantile,
+)
 
 
 @given(st.floats(1e-3, 1e7))
@@ -53,3 +60,28 @@ def test_hazard_stays_finite_where_everyone_completed() -> None:
     hazard = km_bins(np.array([1, 2]), np.array([0, 0]))
     assert np.isfinite(hazard).all()
     assert hazard[-1] > 10
+
+
+@given(st.integers(1, 200))
+def test_without_censored_ones_survival_counts_who_lasted_longer(n: int) -> None:
+    durations = np.arange(1.0, n + 1)
+    for censored in (np.array([]), np.array([n + 1.0])):
+        others = n + 1 + len(censored)
+        expected = (others - 1 - np.arange(n)) / others
+        assert km_curve(durations, censored) == pytest.approx(expected)
+
+
+def test_who_was_last_seen_early_counts_as_one_of_the_others() -> None:
+    durations, censored = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.5])
+    # At risk: 3 + 2 + the one that never ends; after 1.5 and 2 four and so on.
+    expected = np.cumprod([1 - 1 / 6, 1 - 1 / 4, 1 - 1 / 2])
+    assert km_curve(durations, censored) == pytest.approx(expected)
+
+
+def test_a_quantile_that_too_many_cut_off_ones_hide_is_not_known() -> None:
+    durations = np.arange(1.0, 1001.0)
+    assert km_quantile(durations, np.array([]), 0.01) == 991.0
+    hangs = np.full(50, 1e6)
+    assert km_quantile(durations, hangs, 0.01) is None
+    early = km_quantile(durations, np.full(50, 0.5), 0.01)
+    assert early == 991.0

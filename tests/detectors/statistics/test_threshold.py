@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detectors.statistics.calibrator import tau
+from detectors.statistics.calibrator import model_for, tau
 from detectors.statistics.cold_start import cold_start_tau
 from detectors.statistics.samples import Floats
 from detectors.statistics.threshold import (
@@ -38,8 +38,8 @@ def test_each_rule_has_its_range() -> None:
 
 def test_below_one_expected_exceedance_the_tail_is_taken_at_half_alpha() -> None:
     x = durations(1000)
-    assert stall_threshold(x, 1e-4).seconds == tau(x, 5e-5)
-    assert stall_threshold(x, 2e-3).seconds == tau(x, 2e-3)
+    assert stall_threshold(x, 1e-4).seconds == tau(x, 5e-5, model_for(1000))
+    assert stall_threshold(x, 2e-3).seconds == tau(x, 2e-3, model_for(1000))
     assert stall_threshold(x[:50], 1e-3).seconds == cold_start_tau(x[:50], 5e-4)
     assert stall_threshold(x, 1e-4).alpha == 1e-4
 
@@ -65,6 +65,29 @@ def test_between_100_and_300_the_neighbours_are_blended() -> None:
     assert stall_threshold(x[:100], alpha).seconds == pytest.approx(
         cold_start_tau(x[:100], alpha / 2)
     )
+
+
+def two_modes(n: int, share: float, seed: int) -> Floats:
+    """Two seconds, but so many wait for about an hour."""
+    random = np.random.RandomState(seed)
+    slow = random.random_sample(n) < share
+    fast_s = 2 * np.exp(0.5 * random.standard_normal(n))
+    return np.asarray(np.where(slow, 3600 * np.exp(random.standard_normal(n)), fast_s))
+
+
+@pytest.mark.parametrize(("n", "share"), [(300, 0.05), (1000, 0.01), (10_000, 0.001)])
+def test_a_few_slow_ones_are_a_sample_of_their_own(n: int, share: float) -> None:
+    limits = [stall_threshold(two_modes(n, share, seed), 1e-5) for seed in range(10)]
+    assert [limit.rule for limit in limits].count("slow_mode") >= 9
+    # A tail model across the gap would say centuries.
+    assert np.median([limit.seconds for limit in limits if limit.seconds]) < 30 * 86400
+    assert all(limit.seconds is not None and limit.seconds > 3600 for limit in limits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_mode_is_not_taken_for_two(name: str) -> None:
+    rules = [stall_threshold(sample(name, 400, seed), 1e-5).rule for seed in range(40)]
+    assert rules.count("slow_mode") <= 2
 
 
 def test_without_a_past_only_the_declared_timeout_counts() -> None:
