@@ -8,11 +8,11 @@ a retry storm beside both.
 from collections.abc import Iterable
 
 from detectors.detector import ExecutionKey
-from stallwatch.model.findings import Observation
+from stallwatch.model.findings import Finding, Observation
 
 
-def explained_by(causes: Iterable[Observation]) -> frozenset[ExecutionKey]:
-    """The executions whose trouble these observations tell already.
+def explained_by(causes: Iterable[Observation | Finding]) -> frozenset[ExecutionKey]:
+    """The executions whose trouble these tell already.
 
     An observation names all of its executions here; only the finding is cut short.
     """
@@ -20,4 +20,23 @@ def explained_by(causes: Iterable[Observation]) -> frozenset[ExecutionKey]:
         (cause.namespace, cause.engine, execution_id)
         for cause in causes
         for execution_id in cause.executions
+    )
+
+
+def flooded_by(causes: Iterable[Observation | Finding]) -> frozenset[tuple[str, str, str]]:
+    """The workflows of which these count more executions than they name."""
+    return frozenset(
+        (cause.namespace, cause.engine, cause.workflow)
+        for cause in causes
+        if cause.workflow and cause.count > len(cause.executions)
+    )
+
+
+def waiting_for(causes: Iterable[Observation]) -> frozenset[tuple[ExecutionKey, str]]:
+    """The steps of executions that only wait for what these observations tell."""
+    return frozenset(
+        ((cause.namespace, cause.engine, execution_id), step)
+        for cause in causes
+        for execution_id in cause.executions
+        for step in cause.waiting_steps
     )

@@ -6,37 +6,56 @@ the store; a copy that failed or was lost in a crash is made again, which change
 was made already.
 """
 
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Final
 
-from detectors.absorption import explained_by
+from detectors.absorption import explained_by, flooded_by, waiting_for
+from detectors.aftermath import CompletedLate, completed_late
 from detectors.calibration import Calibration, learn, raised
-from detectors.detector import Context, Detector, ExecutionKey, Place
+from detectors.causes import Causes
+from detectors.detector import Context, Detector, Place
+from detectors.expectations import remember_expected
 from detectors.lifecycle import Changes, advance
 from detectors.looks import last_looks
+from detectors.pace import Pace
 from detectors.registry import DETECTORS
 from stallwatch.config import DetectorsConfig
+from stallwatch.errors import StoreOverBudget
 from stallwatch.model.findings import Finding, Observation, Status
 from stallwatch.model.ticks import Tick
 from stallwatch.store import Store
+from stallwatch.store.labels import Label, Verdict, count_late, labels
 from stallwatch.store.state import State
 
 OPEN: Final = (Status.PENDING, Status.FIRING, Status.UNKNOWN)
 
 
 class Brain:
-    """Not thread-safe: one caller ticks. It schedules nothing itself."""
+    """One caller ticks; another one may calibrate meanwhile. It schedules nothing itself."""
 
     def __init__(
-        self, store: Store, state: State, config: DetectorsConfig, epoch: datetime
+        self,
+        store: Store,
+        state: State,
+        config: DetectorsConfig,
+        epoch: datetime,
+        pace: Pace | None = None,
     ) -> None:
-        """`epoch`: when the watch began; what happened before is context and never reported."""
+        """`epoch`: when the watch began; what happened before is context and never reported.
+
+        `pace`: measures detectors and holds them to a budget; without it each takes as long as it takes.
+        """
         self._store = store
         self._state = state
         self._config = config
         self._epoch = epoch
+        self._pace = pace
         self._calibration: Calibration | None = None
+        self._teaching = threading.Lock()
+        self._causes = Causes(store)
         self._since = epoch
         # A crash may have come between the commit and the copy.
         self._uncopied: dict[str, Finding] = {
@@ -44,28 +63,37 @@ class Brain:
         }
 
     def calibrate(self, now: datetime) -> Calibration:
-        """Learn anew from the last seven days; due at the start and every hour."""
-        self._calibration = learn(self._store, now, self._config.false_alarms_per_week)
-        return self._calibration
+        """Learn anew from the last seven days, and from what somebody said; due at the start and every hour."""
+        learned = learn(self._store, now, self._config.false_alarms_per_week)
+        remember_expected(self._state, learned)
+        # Read before: a tick that commits has the state's lock when it asks for ours.
+        healthy_s = _healthy_s(labels(self._state))
+        with self._teaching:
+            self._calibration = raised(learned, healthy_s)
+            return self._calibration
 
     def tick(self, until: datetime, only: Collection[str] | None = None) -> list[Finding]:
         """Judge as of `until`; the transitions, already remembered.
 
         1. ask the detectors, a deeper cause before what it explains; 2. advance the findings' lives;
-        3. commit; 4. copy to the store. `only`: these detectors (and what may explain their
-        findings). Raises StoreUnavailable: what was committed is copied by a later tick.
+        3. tell them their causes; 4. commit; 5. copy to the store. `only`: these detectors (and what may explain
+        their findings). Raises StoreUnavailable: what was committed is copied by a later tick.
         """
-        calibration = self._calibration or self.calibrate(until)
+        calibration = self._taught(self._calibration or self.calibrate(until))
         tick = Tick(min(self._since, until), until, self._epoch)
         asked = _with_causes(only, self._config)
-        observations = self._observe(tick, asked, calibration)
+        said = self._observe(tick, asked, calibration)
+        held = [one for ones in said.values() for one in ones]
+        observations = self._unacknowledged(until, held)
         earlier = {finding.fingerprint: finding for finding in self._state.findings()}
-        ran = {detector.id for detector in asked} | _switched_off(self._config)
+        ran = said.keys() | _switched_off(self._config)
         changes = advance(earlier, observations, ran, until)
-        self._state.save_findings([*changes.transitions, *changes.updates], until)
-        let_go = _let_go(earlier, changes)
-        if let_go:
-            self._calibration = raised(self._store, calibration, let_go, until)
+        changes = self._causes.told(tick, earlier, observations, changes)
+        late = completed_late(self._store, earlier, changes, until)
+        with self._state.transaction():
+            self._state.save_findings([*changes.transitions, *changes.updates], until)
+            self._end_acknowledgements(held, changes)
+            self._learn_from(late, until)
         for finding in (*changes.transitions, *changes.news):
             self._uncopied[finding.fingerprint] = finding
         self._copy(until)
@@ -78,25 +106,36 @@ class Brain:
 
     def _observe(
         self, tick: Tick, asked: list[Detector], calibration: Calibration
-    ) -> list[Observation]:
+    ) -> dict[str, list[Observation]]:
+        """What each says that could be asked in time; of the others, their findings explain on."""
         said: dict[str, list[Observation]] = {}
+        skipped: list[Finding] = []
         looks = last_looks(self._store, tick.until)
         for detector in asked:
+            causes: list[Observation | Finding] = [*_of(said, detector.absorbed_by)]
+            causes += [one for one in skipped if one.detector in detector.absorbed_by]
             context = Context(
                 self._config,
                 calibration,
-                explained=self._explained(detector, said),
+                explained=explained_by(causes),
+                flooded=flooded_by(causes),
+                waiting_steps=waiting_for(_of(said, detector.waits_for)),
                 silent_senders=frozenset(one.key for one in said.get("telemetry_silence", [])),
                 looks=looks,
             )
-            rows = self._store.select(detector.sql, detector.parameters(tick, context))
-            said[detector.id] = detector.judge(tick, rows, context)
-        return self._unacknowledged(tick.until, [one for ones in said.values() for one in ones])
+            try:
+                with nullcontext() if self._pace is None else self._pace.timing(detector.id):
+                    said[detector.id] = self._ask(detector, tick, context)
+            except StoreOverBudget:
+                skipped += [one for one in self.findings() if one.detector == detector.id]
+                if self._pace is not None:
+                    self._pace.skipped(detector.id)
+        return said
 
-    def _explained(
-        self, detector: Detector, said: dict[str, list[Observation]]
-    ) -> frozenset[ExecutionKey]:
-        return explained_by(one for cause in detector.absorbed_by for one in said.get(cause, ()))
+    def _ask(self, detector: Detector, tick: Tick, context: Context) -> list[Observation]:
+        budget_s = None if self._pace is None else self._pace.budget_s
+        parameters = detector.parameters(tick, context)
+        return detector.judge(tick, self._store.select(detector.sql, parameters, budget_s), context)
 
     def _unacknowledged(
         self, until: datetime, observations: list[Observation]
@@ -112,9 +151,43 @@ class Brain:
             or one.point_until - ttl > acknowledgement.at
         ]
 
+    def _end_acknowledgements(self, held: Iterable[Observation], changes: Changes) -> None:
+        """What somebody acknowledged and is over may be told again; what only the acknowledgement hides is not over."""
+        true_still = {one.fingerprint for one in held}
+        over = {one.fingerprint for one in changes.transitions if one.status is Status.RESOLVED}
+        if over - true_still:
+            self._state.end_acknowledgements(over - true_still)
+
+    def _taught(self, calibration: Calibration) -> Calibration:
+        """The calibration after what somebody said since the last tick."""
+        healthy_s = _healthy_s(labels(self._state, changed_from=self._since))
+        return self._raise(calibration, healthy_s)
+
+    def _raise(self, known: Calibration, healthy_s: Mapping[Place, float]) -> Calibration:
+        """Raise what is known by now: it may have been learned anew since `known`."""
+        with self._teaching:
+            self._calibration = raised(self._calibration or known, healthy_s)
+            return self._calibration
+
+    def _learn_from(self, found: Sequence[CompletedLate], until: datetime) -> None:
+        """Count the false alarms that completions show, and expect such durations from now on."""
+        healthy_s: dict[Place, float] = {}
+        for one in found:
+            count_late(self._state, one.finding, one.n, one.longest_s, until)
+            finding = one.finding
+            place = (finding.namespace, finding.engine, finding.workflow, finding.step)
+            healthy_s[place] = max(one.longest_s, healthy_s.get(place, 0.0))
+        if self._calibration is not None:
+            self._raise(self._calibration, healthy_s)
+
     def _copy(self, now: datetime) -> None:
         self._store.write_findings(list(self._uncopied.values()), now)
         self._uncopied.clear()
+
+
+def _of(said: Mapping[str, list[Observation]], detectors: Iterable[str]) -> list[Observation]:
+    """What these detectors said at this tick."""
+    return [one for detector in detectors for one in said.get(detector, ())]
 
 
 def _switched_off(config: DetectorsConfig) -> set[str]:
@@ -122,16 +195,15 @@ def _switched_off(config: DetectorsConfig) -> set[str]:
     return {detector.id for detector in DETECTORS if not config.wants(detector.id)}
 
 
-def _let_go(earlier: Mapping[str, Finding], changes: Changes) -> set[Place]:
-    """The steps that were called stalled in an execution and no longer are: it may have completed."""
-    return {
-        (after.namespace, after.engine, after.workflow, after.step)
-        for after in (*changes.transitions, *changes.news)
-        if after.detector == "stalled_step"
-        and (before := earlier.get(after.fingerprint)) is not None
-        and before.status is Status.FIRING
-        and (after.status is Status.RESOLVED or set(before.executions) - set(after.executions))
-    }
+def _healthy_s(said: Iterable[Label]) -> dict[Place, float]:
+    """How old the steps were, in seconds, that somebody called healthy although they were called stalled."""
+    healthy_s: dict[Place, float] = {}
+    for one in said:
+        wrong = one.detector == "stalled_step" and one.verdict is Verdict.FALSE_ALARM
+        if wrong and one.age_s is not None:
+            place = (one.namespace, one.engine, one.workflow, one.step)
+            healthy_s[place] = max(one.age_s, healthy_s.get(place, 0.0))
+    return healthy_s
 
 
 def _with_causes(only: Collection[str] | None, config: DetectorsConfig) -> list[Detector]:
@@ -143,5 +215,6 @@ def _with_causes(only: Collection[str] | None, config: DetectorsConfig) -> list[
     }
     for detector in reversed(DETECTORS):
         if detector.id in wanted:
-            wanted.update(cause for cause in detector.absorbed_by if config.wants(cause))
+            causes = (*detector.absorbed_by, *detector.waits_for)
+            wanted.update(cause for cause in causes if config.wants(cause))
     return [detector for detector in DETECTORS if detector.id in wanted]

@@ -31,7 +31,9 @@ CLOCKS_AHEAD: Final = timedelta(minutes=10)
 class Context:
     """What a detector knows beside its rows.
 
-    `explained`: executions whose trouble a deeper finding tells already. `silent_senders`: whose
+    `explained`: executions whose trouble a deeper finding tells already; `flooded`: workflows (namespace, engine,
+    workflow) in which that holds for more executions than can be named. `waiting_steps`: steps in
+    executions that only wait for what a deeper finding tells. `silent_senders`: whose
     data has stopped, so that what they last said may be long over. `looks`: when engines that are
     asked were last looked at, by the sender that asks.
     """
@@ -39,6 +41,8 @@ class Context:
     config: DetectorsConfig
     calibration: Calibration
     explained: frozenset[ExecutionKey] = frozenset()
+    flooded: frozenset[tuple[str, str, str]] = frozenset()
+    waiting_steps: frozenset[tuple[ExecutionKey, str]] = frozenset()
     silent_senders: frozenset[str] = frozenset()
     looks: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -94,13 +98,15 @@ def until_only(tick: Tick, context: Context) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Detector:
     """`judge` is pure. `every_s` is how often it should be asked; `absorbed_by` names the detectors
-    whose findings explain this one's, which are judged before it."""
+    whose findings explain this one's, which are judged before it; `waits_for` those whose findings explain
+    only the steps that wait for them."""
 
     id: str
     every_s: float
     judge: Judge
     parameters: Parameters = until_only
     absorbed_by: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
 
     @cached_property
     def sql(self) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from detectors.detector import Context, Detector, Row, grouped, place_of, point_window
+from detectors.detector import Context, Detector, Row, folded_from, grouped, place_of, point_window
 from detectors.explaining import clock, counted, named
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Observation, Severity
@@ -20,6 +20,8 @@ from stallwatch.model.ticks import Tick
 
 OVERLAP_MIN: Final = timedelta(milliseconds=50)
 """Clocks of two workers differ by that much without anyone noticing."""
+ROWS_MAX: Final = 10_000
+"""So many cases of each kind are looked at."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,13 @@ class Duplicate:
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     overlap_ms = round(OVERLAP_MIN / timedelta(milliseconds=1))
     window = point_window(tick, context)
-    return {"from": window["from"], "until": tick.until, "overlap_ms": overlap_ms}
+    return {
+        "from": window["from"],
+        "until": tick.until,
+        "folded_from": folded_from(tick, tick.until - window["from"]),
+        "overlap_ms": overlap_ms,
+        "rows_max": ROWS_MAX,
+    }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from detectors.detector import Context, Detector, Row, grouped
+from detectors.detector import Context, Detector, Row, folded_from, grouped
 from detectors.explaining import clock, counted, named
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Observation, Severity
@@ -18,6 +18,8 @@ from stallwatch.model.ticks import Tick
 
 NUMBERS_MAX: Final = 20
 """So many missing numbers are listed; the rest is counted."""
+EXECUTIONS_MAX: Final = 1_000
+"""So many executions are looked at, those that were heard of last; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class Gap:
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
-    reach_s = context.config.point_finding_ttl + context.config.gap_confirm
+    reach = timedelta(seconds=context.config.point_finding_ttl + context.config.gap_confirm)
     return {
-        "from": max(tick.until - timedelta(seconds=reach_s), tick.epoch),
+        "from": max(tick.until - reach, tick.epoch),
         "until": tick.until,
+        "folded_from": folded_from(tick, reach),
+        "rows_max": EXECUTIONS_MAX,
     }
 
 

@@ -1,23 +1,37 @@
 -- The sequence numbers of executions that lack some, with the time each was received. Only executions heard of lately enough for
--- a gap of theirs to be told still.
+-- a gap of theirs to be told still; where they are many, those that were heard of last, and `suspects` is how many they are.
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.execution_id AS execution_id, x.run_id AS run_id,
-    x.sequence_max AS sequence_max, x.sequences AS sequences,
+    x.sequence_max AS sequence_max, x.sequences AS sequences, any(x.suspects) AS suspects,
     arraySort(groupArray((e.sequence, e.received_at, e.time, if(e.step = '', toString(e.event), concat(toString(e.event), ' ', toString(e.step)))))) AS seen
-FROM execution_fold AS x FINAL
+FROM
+(
+    SELECT *, count() OVER (PARTITION BY namespace, engine, workflow) AS suspects
+    FROM recent_execution FINAL
+    WHERE folded >= {folded_from:UInt64}
+        AND sequence_max >= 0
+        AND sequences <= toUInt64(sequence_max)
+        AND NOT historical
+        AND workflow != ''
+        AND last_received_at > {from:DateTime64(6, 'UTC')}
+    ORDER BY last_received_at DESC
+    LIMIT {rows_max:UInt32}
+) AS x
 INNER JOIN
 (
     SELECT execution_key, run_id, sequence, received_at, time, event, step
     FROM step_event_log FINAL
     WHERE sequence >= 0 AND NOT is_replay AND received_at <= {until:DateTime64(6, 'UTC')}
-        AND execution_key IN (SELECT execution_key FROM execution_fold FINAL WHERE sequence_max >= 0 AND sequences <= toUInt64(sequence_max) AND last_received_at > {from:DateTime64(6, 'UTC')})
+        AND execution_key IN
+        (
+            SELECT execution_key
+            FROM recent_execution FINAL
+            WHERE folded >= {folded_from:UInt64} AND sequence_max >= 0 AND sequences <= toUInt64(sequence_max) AND NOT historical AND workflow != ''
+                AND last_received_at > {from:DateTime64(6, 'UTC')}
+            ORDER BY last_received_at DESC
+            LIMIT {rows_max:UInt32}
+        )
 ) AS e ON e.execution_key = x.execution_key
-WHERE x.sequence_max >= 0
-    AND x.sequences <= toUInt64(x.sequence_max)
-    AND NOT x.historical
-    AND x.workflow != ''
-    AND x.last_received_at > {from:DateTime64(6, 'UTC')}
-    AND (e.run_id = x.run_id OR e.run_id = '')
+WHERE e.run_id = x.run_id OR e.run_id = ''
 GROUP BY namespace, engine, workflow, execution_id, run_id, sequence_max, sequences
 ORDER BY execution_id, run_id
-LIMIT 10000

@@ -63,11 +63,20 @@ def compared(learned: Learned, what: str) -> str:
     )
 
 
+def ended_by(learned: Learned, what: str, age_s: float) -> str:
+    """` 99.5 % of them had ended by this age.`; empty where all had, which `compared` tells, or it is
+    not known."""
+    share_ended = learned.spread.ended_by(age_s)
+    if not 0 < share_ended < 1:
+        return ""
+    return f" {share(share_ended)} of these {what}s had ended by this age."
+
+
 def sureness(learned: Learned, what: str) -> str:
     """How seldom a healthy thing gets that late."""
     one_in = round(1 / learned.threshold.alpha)
     words = (
-        f"A healthy {what} gets later than {format_duration(learned.limit_s or 0.0)} "
+        f"A healthy {what} takes longer than {format_duration(learned.limit_s or 0.0)} "
         f"less than once in {one_in:,}"
     )
     if learned.threshold.rule == "cold_start":
@@ -77,6 +86,7 @@ def sureness(learned: Learned, what: str) -> str:
 
 def learned_evidence(learned: Learned) -> dict[str, Any]:
     """The numbers behind a learned threshold."""
+    correlation = learned.correlation
     return {
         "rule": learned.threshold.rule,
         "n": learned.spread.n,
@@ -85,6 +95,7 @@ def learned_evidence(learned: Learned) -> dict[str, Any]:
         "p99_s": round(learned.spread.p99_s, 3),
         "longest_s": round(learned.spread.longest_s, 3),
         "lateness_s": round(learned.lateness_s, 3),
+        **({"correlation": round(correlation, 3)} if correlation > 1 else {}),
     }
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from detectors.detector import Context, Detector, Row, grouped, point_window
+from detectors.calibration.outcomes import CLOSED_MIN, NOTHING
+from detectors.detector import Context, Detector, Row, folded_from, grouped, point_window
 from detectors.explaining import DOMINANT_SHARE, clock, counted, named
 from detectors.looks import POLLER
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
-CLOSED_MIN: Final = 50
-"""Closed executions before the failure: with fewer, no error type is unusual."""
 SETTLED: Final = timedelta(minutes=1)
 """How long a failure waits for the engine's own account of it."""
 
@@ -29,7 +28,14 @@ class Failure:
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
-    return {**point_window(tick, context), "closed_min": CLOSED_MIN}
+    window, calibrated_at = point_window(tick, context), context.calibration.at
+    return {
+        **window,
+        "closed_min": CLOSED_MIN,
+        "calibrated_at": calibrated_at,
+        # What closed since the calibration is known from here alone.
+        "folded_from": folded_from(tick, tick.until - min(window["from"], calibrated_at)),
+    }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
@@ -42,13 +48,21 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         wanted = context.config.policy_for("on_failure", *place) or "unusual"
         if wanted == "never" or not context.enabled(place):
             continue
-        closed = sorted(at for row in group for at in row["first_closed"])
+        known = context.calibration.outcomes.get((namespace, engine, workflow), NOTHING)
+        closed = sorted((*known.first_closed, *(at for row in group for at in row["first_closed"])))
+        n = known.n + sum(row["n"] for row in group)
         for row in group:
             told = [Failure(*values) for values in row["failures"]]
             failures = [one for one in told if _settled(one, tick, engine, context)]
-            if failures and (wanted == "always" or _unusual(row, failures, closed)):
-                n = sum(other["n"] for other in group) - len(failures)
-                observations.append(_observe(place, row, failures, n, wanted, context))
+            if not failures:
+                continue
+            first_at = min(row["first_at"], known.first_at.get(row["error_type"], row["first_at"]))
+            if wanted == "always" or _unusual(first_at, failures, closed):
+                unnamed = row["told"] - len(told)
+                others = max(0, n - len(failures) - unnamed)
+                observations.append(
+                    _observe(place, row, failures, unnamed, others, wanted, context)
+                )
     return observations
 
 
@@ -59,11 +73,11 @@ def _settled(failure: Failure, tick: Tick, engine: str, context: Context) -> boo
     return looked_at is None or looked_at >= failure.ended_at or waited > SETTLED
 
 
-def _unusual(row: Row, failures: Sequence[Failure], closed: Sequence[datetime]) -> bool:
+def _unusual(first_at: datetime, failures: Sequence[Failure], closed: Sequence[datetime]) -> bool:
     """Whether the first of all failures of this type is one of the window's, and enough executions
     had closed before it."""
     first = failures[0]
-    if row["first_at"] < first.ended_at:
+    if first_at < first.ended_at:
         return False
     return len(closed) >= CLOSED_MIN and closed[CLOSED_MIN - 1] < first.ended_at
 
@@ -72,13 +86,14 @@ def _observe(
     place: tuple[str, str, str, str],
     row: Row,
     failures: Sequence[Failure],
+    unnamed: int,
     others: int,
     wanted: str,
     context: Context,
 ) -> Observation:
     workflow, error_type = place[2], row["error_type"]
     executions = tuple(dict.fromkeys(failure.execution_id for failure in failures))
-    count = len(executions)
+    count = len(executions) + unnamed
     step = _common_step(failures)
     first = failures[0]
     where = f" at {step}" if step else ""

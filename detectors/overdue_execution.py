@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from detectors import suspects
 from detectors.calibration import Calibration, Learned
 from detectors.calibration.learned import SLACK_MIN_S
 from detectors.detector import (
@@ -33,6 +34,7 @@ from detectors.explaining import (
     named,
     sureness,
 )
+from detectors.statistics.remaining import whole_s
 from stallwatch.model.durations import format_duration, rfc3339
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -47,37 +49,66 @@ class Overdue:
     age_s: float
     limit_s: float
     rule: str
+    learned: Learned | None
+
+
+def parameters(tick: Tick, context: Context) -> dict[str, Any]:
+    """Which executions may be overdue, and whose trouble is told already."""
+    learned, declared = context.calibration.executions, context.calibration.declared.steps
+    allowed = [one.max_duration for one in context.config.policy if one.max_duration is not None]
+    known_s: dict[tuple[str, ...], float] = {}
+    declared_s: dict[tuple[str, ...], float] = {}
+    for namespace, engine, workflow, step in {*declared, *((*key, "") for key in learned)}:
+        if step:
+            continue
+        place = (namespace, engine, workflow, step)
+        policy_s = context.config.policy_for("max_duration", *place)
+        learned_s = context.calibration.least_execution_limit_s((namespace, engine, workflow))
+        known_s[place] = next((s for s in (policy_s, learned_s) if s is not None), suspects.NEVER_S)
+        versions = declared.get(place, {}).values()
+        said = [float(v["timeout_s"].value) for v in versions if "timeout_s" in v]
+        declared_s[place] = min(said, default=suspects.NEVER_S)
+    return {
+        "until": tick.until,
+        **suspects.limits(known_s),
+        "age_s": list(declared_s.values()) or [suspects.NEVER_S],
+        "otherwise_s": min(allowed, default=suspects.NEVER_S),
+        "troubled": sorted({key[2] for key in context.explained})[: suspects.ROWS_MAX],
+    }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each workflow, the oldest execution first; of a parent and its child only
     the child is told."""
-    candidates: list[tuple[Place, list[Overdue], Learned | None, str]] = []
-    unexplained = [row for row in rows if execution_key(row) not in context.explained]
+    candidates: list[tuple[Place, list[Overdue], str]] = []
+    beyond: dict[Place, int] = {}
+    unexplained = [
+        row
+        for row in rows
+        if execution_key(row) not in context.explained
+        and (row["namespace"], row["engine"], row["workflow"]) not in context.flooded
+    ]
     for key, group in grouped(unexplained, "namespace", "engine", "workflow").items():
         namespace, engine, workflow = key
         place = (namespace, engine, workflow, "")
         if not context.enabled(place):
             continue
-        learned = context.calibration.executions.get((namespace, engine, workflow))
         policy_s = context.config.policy_for("max_duration", *place)
         limited = [context.limited(row) for row in group]
         told, hidden_by = split_by_silence(limited, context)
         overdue = [
-            found
-            for row in told
-            if (found := _overdue(context.as_of_engine(tick, row), row, learned, policy_s))
-            is not None
+            found for row in told if (found := _overdue(tick, row, policy_s, context)) is not None
         ]
         if overdue:
-            candidates.append((place, overdue, learned, hidden_by))
-    late = {execution_key(one.row) for _, overdue, _, _ in candidates for one in overdue}
+            candidates.append((place, overdue, hidden_by))
+            beyond[place] = suspects.beyond(group, len(overdue))
+    late = {execution_key(one.row) for _, overdue, _ in candidates for one in overdue}
     explained = _with_parents(rows, context.explained | late, late)
     observations = []
-    for place, overdue, learned, hidden_by in candidates:
+    for place, overdue, hidden_by in candidates:
         deepest = [one for one in overdue if execution_key(one.row) not in explained]
         if deepest:
-            observations.append(_observe(tick, place, deepest, learned, hidden_by, context))
+            observations.append(_observe(tick, place, deepest, beyond[place], hidden_by, context))
     return observations
 
 
@@ -100,20 +131,21 @@ def _with_parents(
     return explained
 
 
-def _overdue(
-    until: datetime, row: Row, learned: Learned | None, policy_s: float | None
-) -> Overdue | None:
+def _overdue(tick: Tick, row: Row, policy_s: float | None, context: Context) -> Overdue | None:
     """The first limit that is exceeded, if any."""
+    key = (row["namespace"], row["engine"], row["workflow"])
+    learned = context.calibration.execution(key, row["workflow_version"])
+    until = context.as_of_engine(tick, row)
     age_s = float((until - row["started_at"]) / timedelta(seconds=1))
     active_s = age_s - row["waited_s"]
     limits = []
     if policy_s is not None:
-        limits.append(Overdue(row, active_s, policy_s, "policy"))
+        limits.append(Overdue(row, active_s, policy_s, "policy", learned))
     elif learned is not None and learned.limit_s is not None:
-        limits.append(Overdue(row, active_s, learned.limit_s, learned.threshold.rule))
+        limits.append(Overdue(row, active_s, learned.limit_s, learned.threshold.rule, learned))
     if row["timeout_s"]:
         slack_s = learned.slack_s if learned else SLACK_MIN_S
-        limits.append(Overdue(row, age_s, row["timeout_s"] + slack_s, "declared"))
+        limits.append(Overdue(row, age_s, row["timeout_s"] + slack_s, "declared", learned))
     exceeded = [one for one in limits if one.age_s > one.limit_s]
     return min(exceeded, key=lambda one: one.limit_s) if exceeded else None
 
@@ -122,15 +154,16 @@ def _observe(
     tick: Tick,
     place: Place,
     overdue: list[Overdue],
-    learned: Learned | None,
+    beyond: int,
     hidden_by: str,
     context: Context,
 ) -> Observation:
     workflow = place[2]
     oldest = overdue[0]
+    learned = oldest.learned
     executions = executions_of(one.row for one in overdue)
-    count = len(executions)
-    end_at = _expected_end(tick.until, oldest.row, context.calibration)
+    count = len(executions) + beyond
+    end_at = expected_end(tick.until, oldest.row, context.calibration)
     title = (
         f"{executions[0]} of {workflow} takes too long"
         if count == 1
@@ -157,7 +190,7 @@ def _observe(
         count=count,
         since=oldest.row["started_at"],
         title=title,
-        explanation=_explain(tick.until, overdue, executions, learned, end_at),
+        explanation=_explain(tick.until, overdue, executions, count, learned, end_at),
         evidence=evidence,
         next_steps=(
             f"Look at what {executions[0]} is doing: it has been making progress until "
@@ -168,21 +201,22 @@ def _observe(
     )
 
 
-def _expected_end(until: datetime, row: Row, calibration: Calibration) -> datetime | None:
-    """When it would end if what remains takes as long as it mostly does after the step that ended
-    last."""
-    key = (row["namespace"], row["engine"], row["workflow"], row["last_step"])
-    gap = calibration.gaps.get(key)
+def expected_end(until: datetime, row: Row, calibration: Calibration) -> datetime | None:
+    """When it would end if it goes on as others did that took as long since the step that ended last.
+    None: hardly any took so long."""
+    gap = calibration.gaps.get((row["namespace"], row["engine"], row["workflow"], row["last_step"]))
     if gap is None:
         return None
-    ends_at: datetime = row["last_progress_at"] + timedelta(seconds=gap.rest_s)
-    return max(until, ends_at)
+    since: datetime = row["last_progress_at"]
+    rest_s = whole_s(gap.rest_percentiles_s, (until - since) / timedelta(seconds=1))
+    return None if rest_s is None else since + timedelta(seconds=rest_s)
 
 
 def _explain(
     until: datetime,
     overdue: list[Overdue],
     executions: tuple[str, ...],
+    count: int,
     learned: Learned | None,
     end_at: datetime | None,
 ) -> str:
@@ -195,8 +229,8 @@ def _explain(
     if waited_s > 0 and oldest.rule != "declared":
         words += f", not counting {format_duration(waited_s)} in which it waited"
     words += "."
-    if len(executions) > 1:
-        others = counted(len(executions) - 1, "other execution")
+    if count > 1:
+        others = counted(count - 1, "other execution")
         words += f" So have {others}: {named(executions[1:])}."
     if oldest.rule == "policy":
         words += f" Its owner allows {format_duration(oldest.limit_s)}."
@@ -212,7 +246,7 @@ def _explain(
         words += f" {compared(learned, 'execution')}"
         if oldest.rule not in ("policy", "declared"):
             words += f" {sureness(learned, 'execution')}"
-    if end_at is not None and end_at > until:
+    if end_at is not None:
         words += f" By what usually remains it should end about {clock(end_at)}."
     return words
 
@@ -221,5 +255,13 @@ DETECTOR: Final = Detector(
     "overdue_execution",
     5.0,
     judge,
-    absorbed_by=("telemetry_silence", "stalled_step", "stalled_execution"),
+    parameters,
+    absorbed_by=(
+        "telemetry_silence",
+        "dead_queue",
+        "never_started",
+        "partial_failure",
+        "stalled_step",
+        "stalled_execution",
+    ),
 )

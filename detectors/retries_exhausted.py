@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from detectors.detector import Context, Detector, Row, executions_of, grouped, point_window
+from detectors.detector import (
+    Context,
+    Detector,
+    Row,
+    executions_of,
+    folded_from,
+    grouped,
+    point_window,
+)
 from detectors.explaining import (
     clock,
     counted,
@@ -21,6 +29,7 @@ from stallwatch.model.ticks import Tick
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     return {
         **point_window(tick, context),
+        "folded_from": folded_from(tick, timedelta(seconds=context.config.point_finding_ttl)),
         "declared_steps": context.calibration.declared.steps_with("max_attempts"),
     }
 

@@ -1,151 +1,175 @@
 """Retries of a step have grown for good: the same calls are made again and again, which loads what
 is failing already.
 
-A CUSUM over 10 s bins of the trailing hour, computed anew at every tick, so that ticks may be
+A CUSUM over 10 s bins of the trailing twenty minutes, computed anew at every tick, so that ticks may be
 skipped and a restart forgets nothing.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
+from detectors.budget import share
 from detectors.calibration import RetryHabit
-from detectors.detector import Context, Detector, Place, Row, grouped, place_of
-from detectors.explaining import clock, named, share
-from detectors.statistics.retry_cusum import BIN_S, RetryCusum, RetryLoad
-from stallwatch.model.durations import format_duration
+from detectors.detector import Context, Detector, Row, folded_from, place_of
+from detectors.statistics.backoff import SYNCHRONISATION_BIN_S
+from detectors.statistics.retry_cusum import (
+    BIN_S,
+    STORM_RATIO,
+    STORM_RETRIES_MIN,
+    STORM_SHARE_MIN,
+    SUDDEN_RATIO,
+    RetryCusum,
+    RetryLoad,
+)
+from detectors.storm import PATTERN_BINS, TRAILING, Bin, Storm, root_causes
+from detectors.storm_words import explain, next_steps
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
-TRAILING: Final = timedelta(hours=1)
-BUDGET_SHARE: Final = 0.2
 MINUTE_BINS: Final = 6
-
-
-@dataclass(frozen=True)
-class Storm:
-    """A chart over its limit. `since`: when its score last rose from zero."""
-
-    since: datetime
-    retries_60s: int
-    firsts_60s: int
-    bins: Sequence[Row]
+DETAILED: Final = 50
+"""Of so many steps at a time the executions, pauses and jitter are read: enough to see what is wrong."""
+SAMPLE: Final = 40
+CALLERS_MIN: Final = 3
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     return {
+        "folded_from": folded_from(tick, TRAILING),
         "from": max(tick.until - TRAILING, tick.epoch),
         "until": tick.until,
         "bin_us": round(BIN_S * 1e6),
+        "slot_us": round(SYNCHRONISATION_BIN_S * 1e6),
+        "minute_bins": MINUTE_BINS,
+        "pattern_bins": PATTERN_BINS,
+        "retries_min": STORM_RETRIES_MIN,
+        "share_min": STORM_SHARE_MIN,
+        "detailed": DETAILED,
+        "sample": SAMPLE,
     }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each step whose retries storm."""
     habits = context.calibration.retries
-    observations = []
-    for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
-        place = place_of(group[0])
-        habit = habits.get(place)
-        if habit is None or not context.enabled(place) or not any(row["retries"] for row in group):
+    budget = share(context.config, DETECTOR.id)
+    storms = []
+    for row in rows:
+        habit = habits.get(place_of(row))
+        if not row["raised"] or habit is None or not context.enabled(place_of(row)):
             continue
-        budget = BUDGET_SHARE * context.config.false_alarms_per_week
-        chart = RetryCusum(habit.dispersion, max(len(habits), 1), budget)
-        storm = _storm(tick.until, group, habit, chart)
+        storm = storm_of(tick, row, habit, charts_of(habit, len(habits), budget))
         if storm is not None:
-            observations.append(_observe(tick, place, storm, habit, context))
-    return observations
+            storms.append(storm)
+    if not storms:
+        return []
+    causes = root_causes(rows, habits)
+    return [_observe(storm, causes.get(storm.place[0]), context) for storm in storms]
 
 
-def _storm(
-    until: datetime, rows: Sequence[Row], habit: RetryHabit, chart: RetryCusum
-) -> Storm | None:
-    """Run the chart from the oldest bin to the newest; a storm is what it ends with."""
-    by_bin = {row["bin"]: row for row in rows}
-    oldest = max(by_bin)
+def charts_of(habit: RetryHabit, steps: int, budget: float) -> tuple[RetryCusum, ...]:
+    """The two charts of a step, of so many steps that share the budget."""
+    return tuple(
+        RetryCusum(
+            habit.dispersion,
+            2 * max(steps, 1),
+            budget,
+            ratio=ratio,
+            inflation=habit.inflation,
+        )
+        for ratio in (STORM_RATIO, SUDDEN_RATIO)
+    )
+
+
+def storm_of(tick: Tick, row: Row, habit: RetryHabit, charts: Sequence[RetryCusum]) -> Storm | None:
+    """Run the charts from the oldest bin to the newest; a storm is what one of them ends with."""
+    bins = {one.number: one for one in map(Bin._make, row["bins"])}
+    # The retries of one stubborn call are no proof of many: only the slower chart believes them.
+    lately = {one for number, ids in row["executions"] if number < MINUTE_BINS for one in ids}
+    trusted = [one for one in charts if one.ratio == STORM_RATIO or len(lately) >= CALLERS_MIN]
+    found = [at for one in trusted if (at := _began(one, bins, habit)) is not None]
+    if not found:
+        return None
+    began = max(found)
+    return Storm(
+        row=row,
+        habit=habit,
+        since=max(tick.until - timedelta(seconds=(began + 1) * BIN_S), tick.epoch),
+        until=tick.until,
+        began=began,
+        bins=tuple(one for one in bins.values() if one.number <= began),
+        lately=tuple(one for one in bins.values() if one.number < MINUTE_BINS),
+    )
+
+
+def _began(chart: RetryCusum, bins: Mapping[int, Bin], habit: RetryHabit) -> int | None:
+    """The bin in which the chart's score last rose from zero; None where it does not end in a storm."""
+    oldest = began = max(bins)
     load = RetryLoad.USUAL
-    began = oldest
     counts = [
-        (by_bin[bin_]["retries"], by_bin[bin_]["firsts"]) if bin_ in by_bin else (0, 0)
-        for bin_ in range(oldest, -1, -1)
+        (bins[number].retries, bins[number].firsts) if number in bins else (0, 0)
+        for number in range(oldest, -1, -1)
     ]
-    retries_60s = firsts_60s = 0
-    for place, (retries, firsts) in enumerate(counts):
-        minute = counts[max(0, place + 1 - MINUTE_BINS) : place + 1]
+    for index, (retries, firsts) in enumerate(counts):
+        minute = counts[max(0, index + 1 - MINUTE_BINS) : index + 1]
         retries_60s = sum(count[0] for count in minute)
         firsts_60s = sum(count[1] for count in minute)
         if chart.score == 0.0:
-            began = oldest - place
+            began = oldest - index
         load = chart.tick(retries, habit.ratio * firsts, retries_60s, firsts_60s)
-    if load is not RetryLoad.STORM:
-        return None
-    since = until - timedelta(seconds=(began + 1) * BIN_S)
-    return Storm(since, retries_60s, firsts_60s, [row for row in rows if row["bin"] <= began])
+    return began if load is RetryLoad.STORM else None
 
 
-def _observe(
-    tick: Tick, place: Place, storm: Storm, habit: RetryHabit, context: Context
-) -> Observation:
-    _, _, workflow, step = place
-    retries = sum(row["retries"] for row in storm.bins)
-    firsts = sum(row["firsts"] for row in storm.bins)
-    # Without first attempts in the storm every attempt is a retry of an earlier one.
-    amplification = (firsts + retries) / max(firsts, 1)
-    executions = tuple(dict.fromkeys(one for row in storm.bins for one in row["executions"]))
-    downstream = _most(storm.bins, "downstreams")
-    queue = _most(storm.bins, "queues")
-    error_type = _most(storm.bins, "error_types")
+def _observe(storm: Storm, cause: tuple[str, float] | None, context: Context) -> Observation:
+    namespace, engine, workflow, step = storm.place
+    executions = storm.executions
+    downstream = storm.downstream
     calls = f" against {downstream}" if downstream else ""
-    lasting = format_duration((tick.until - storm.since) / timedelta(seconds=1))
-    explanation = (
-        f"{step} of {workflow} has been tried again{calls} far more often than usual since "
-        f"{clock(storm.since)}, for {lasting}: {retries:,} retries beside {firsts:,} first attempts, "
-        f"{storm.retries_60s:,} of them in the last minute. Usually "
-        f"{share(habit.ratio)} of first attempts are followed by a retry. "
-        f"Every call is now made {amplification:.2g} times."
-    )
-    if error_type:
-        explanation += f" The attempts mostly fail with {error_type}."
-    explanation += f" Executions concerned: {named(executions)}."
+    evidence = {
+        "retries": storm.retries,
+        "first_attempts": storm.firsts,
+        "retries_60s": storm.retries_60s,
+        "first_attempts_60s": storm.firsts_60s,
+        "usual_ratio": round(storm.habit.ratio, 4),
+        "dispersion": round(storm.habit.dispersion, 3),
+        "amplification": round(storm.amplification, 2),
+        "downstream": downstream,
+        "amplification_60s": {
+            name: round(times, 2) for name, times in storm.amplifications().items()
+        },
+        "queue": storm.most("queues"),
+        "error_type": storm.most("error_types"),
+        "first_failure_share_60s": round(storm.first_failure_share, 4),
+        "usual_first_failure_share": round(storm.habit.first_failures, 4),
+        "goodput_60s": round(storm.goodput, 4),
+        "trigger_gone": storm.trigger_is_gone,
+        "backoff": storm.pattern.backoff.value,
+        "jitter": storm.pattern.jitter.value,
+        "pauses_s": {
+            str(attempt): round(pause_s, 3) for attempt, pause_s in storm.pattern.medians_s.items()
+        },
+        "fano": round(storm.pattern.fano, 1),
+        "synchronised": storm.pattern.synchronised,
+    }
+    if cause is not None:
+        evidence["root_cause"] = cause[0]
+        evidence["root_cause_score"] = round(cause[1], 2)
     return Observation(
         detector=DETECTOR.id,
-        severity=context.severity(place, Severity.CRITICAL),
-        namespace=place[0],
-        engine=place[1],
+        severity=context.severity(storm.place, Severity.CRITICAL),
+        namespace=namespace,
+        engine=engine,
         workflow=workflow,
         step=step,
         executions=executions,
         count=len(executions),
         since=storm.since,
         title=f"{step} of {workflow} is in a retry storm{calls}",
-        explanation=explanation,
-        evidence={
-            "retries": retries,
-            "first_attempts": firsts,
-            "retries_60s": storm.retries_60s,
-            "first_attempts_60s": storm.firsts_60s,
-            "usual_ratio": round(habit.ratio, 4),
-            "dispersion": round(habit.dispersion, 3),
-            "amplification": round(amplification, 2),
-            "downstream": downstream,
-            "queue": queue,
-            "error_type": error_type,
-        },
-        next_steps=(
-            f"Look whether {downstream or 'what the step calls'} is overloaded or refuses: "
-            "retries keep it down.",
-            "If it does not recover, slow the retries: exponential backoff with full jitter, "
-            "fewer attempts, or a circuit breaker.",
-        ),
+        explanation=explain(storm, cause),
+        evidence=evidence,
+        next_steps=next_steps(storm, cause),
     )
 
 
-def _most(rows: Sequence[Row], name: str) -> str:
-    """The value that most of the bins' most frequent ones are."""
-    values = Counter(str(row[name][0]) for row in rows if row[name] and row[name][0])
-    return values.most_common(1)[0][0] if values else ""
-
-
-DETECTOR: Final = Detector("retry_storm", 10.0, judge, parameters)
+DETECTOR: Final = Detector("retry_storm", 5.0, judge, parameters)

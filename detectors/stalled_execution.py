@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from detectors import suspects
 from detectors.calibration import Learned
 from detectors.detector import (
     Context,
     Detector,
     Place,
     Row,
+    execution_key,
     executions_of,
     grouped,
     place_of,
@@ -28,13 +30,18 @@ IDLE_MIN_S: Final = 30
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
-    return {"until": tick.until, "idle_s": IDLE_MIN_S}
+    gaps = context.calibration.gaps.items()
+    known_s: dict[tuple[str, ...], float] = {
+        place: one.limit_s for place, one in gaps if one.limit_s is not None
+    }
+    return {"until": tick.until, "idle_s": IDLE_MIN_S, **suspects.limits(known_s)}
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each step after which executions stand still, the longest first."""
     observations = []
-    for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
+    unexplained = [row for row in rows if execution_key(row) not in context.explained]
+    for group in grouped(unexplained, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
         learned = context.calibration.gaps.get(place)
         if learned is None or learned.limit_s is None or not context.enabled(place):
@@ -43,7 +50,10 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         told, hidden_by = split_by_silence(group, context)
         idle = [row for row in told if _idle_s(context.as_of_engine(tick, row), row) > limit_s]
         if idle:
-            observations.append(_observe(tick, place, idle, learned, limit_s, hidden_by, context))
+            beyond = suspects.beyond(group, len(idle))
+            observations.append(
+                _observe(tick, place, idle, beyond, learned, limit_s, hidden_by, context)
+            )
     return observations
 
 
@@ -59,6 +69,7 @@ def _observe(
     tick: Tick,
     place: Place,
     rows: Sequence[Row],
+    beyond: int,
     learned: Learned,
     limit_s: float,
     hidden_by: str,
@@ -66,7 +77,7 @@ def _observe(
 ) -> Observation:
     _, _, workflow, step = place
     executions = executions_of(rows)
-    count = len(executions)
+    count = len(executions) + beyond
     oldest = rows[0]
     after = f"after {step}" if step else "after its start"
     idle_s = _idle_s(context.as_of_engine(tick, oldest), oldest)
@@ -112,5 +123,9 @@ def _observe(
 
 
 DETECTOR: Final = Detector(
-    "stalled_execution", 3.0, judge, parameters, absorbed_by=("telemetry_silence",)
+    "stalled_execution",
+    3.0,
+    judge,
+    parameters,
+    absorbed_by=("telemetry_silence", "partial_failure"),
 )

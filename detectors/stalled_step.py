@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from detectors import suspects
 from detectors.calibration import Calibration, Learned
 from detectors.calibration.learned import SLACK_MIN_S
 from detectors.detector import (
@@ -18,6 +19,7 @@ from detectors.detector import (
     Detector,
     Place,
     Row,
+    execution_key,
     executions_of,
     grouped,
     place_of,
@@ -30,6 +32,7 @@ from detectors.explaining import (
     declared_in,
     dominant,
     dominant_words,
+    ended_by,
     learned_evidence,
     limit_source,
     named,
@@ -57,8 +60,16 @@ class Late:
     rule: str
     """learned, declared (its timeout), heartbeat, or backoff (its retry did not come)"""
     learned: Learned | None
+    """What `age_s` is compared with: the past of `what`."""
     limit: str = ""
     """The row's field that declares the limit, if one does."""
+    what: str = "attempt"
+
+    @property
+    def aged(self) -> bool:
+        """Whether the attempt, or its heartbeats' pause, is at least `age_s` old: else this is a silence
+        within an attempt, or a pause before one."""
+        return self.rule not in ("heartbeat", "backoff")
 
     @property
     def source(self) -> str:
@@ -67,37 +78,47 @@ class Late:
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
-    return {"until": tick.until, "youngest_ms": round(YOUNGEST_S * 1000)}
+    return {
+        "until": tick.until,
+        "youngest_ms": round(YOUNGEST_S * 1000),
+        **suspects.step_limits(context),
+    }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each step with late attempts, the oldest execution first."""
     observations = []
-    for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
+    unexplained = [row for row in rows if execution_key(row) not in context.explained]
+    for group in grouped(unexplained, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
         if not context.enabled(place) or context.waits(place):
             continue
         limited = [context.limited(row) for row in group]
-        told, hidden_by = split_by_silence(limited, context)
+        # What only waits for a branch is not what hangs.
+        own = [
+            row for row in limited if (execution_key(row), row["step"]) not in context.waiting_steps
+        ]
+        told, hidden_by = split_by_silence(own, context)
         late = [
             found
             for row in told
-            if not _calls_a_child(row)
-            and (found := _late(context.as_of(tick, row), row, context.calibration)) is not None
+            if not calls_a_child(row)
+            and (found := find_late(context.as_of(tick, row), row, context.calibration)) is not None
         ]
         if late:
-            observations.append(_observe(place, late, hidden_by, context))
+            beyond = suspects.beyond(group, len(late))
+            observations.append(_observe(place, late, beyond, hidden_by, context))
     return observations
 
 
-def _calls_a_child(row: Row) -> bool:
+def calls_a_child(row: Row) -> bool:
     """Whether an open child execution may be what this step is about: then the child's own steps
     tell the trouble."""
     child_started_at = row["child_started_at"]
     return child_started_at is not None and row["begun_at"] <= child_started_at
 
 
-def _late(until: datetime, row: Row, calibration: Calibration) -> Late | None:
+def find_late(until: datetime, row: Row, calibration: Calibration) -> Late | None:
     """The first reason that makes the attempt late, if any."""
     learned = calibration.step(place_of(row), row["workflow_version"])
     lateness_s = learned.lateness_s if learned else calibration.fleet_lateness_s
@@ -114,10 +135,16 @@ def _late(until: datetime, row: Row, calibration: Calibration) -> Late | None:
     if row["heartbeat_timeout_s"] and row["engine"] not in TELL_NO_HEARTBEATS:
         limit_s = row["heartbeat_timeout_s"] + slack_s
         limits.append(Late(row, silent_s, limit_s, "heartbeat", learned, "heartbeat_timeout_s"))
+    # Who promises a heartbeat only so often is not held to beating more often than that.
+    promised_s = (row["heartbeat_timeout_s"] or 0.0) + slack_s if beaten else 0.0
     if learned is not None and learned.limit_s is not None:
-        floor_s = row["heartbeat_timeout_s"] or 0.0
-        limit_s = max(learned.limit_s, floor_s + slack_s) if beaten else learned.limit_s
+        limit_s = max(learned.limit_s, promised_s)
         limits.append(Late(row, silent_s, limit_s, learned.threshold.rule, learned))
+    pauses = calibration.heartbeats.get(place_of(row)) if beaten else None
+    if pauses is not None and pauses.limit_s is not None:
+        limit_s = max(pauses.limit_s, promised_s)
+        rule = pauses.threshold.rule
+        limits.append(Late(row, silent_s, limit_s, rule, pauses, what="heartbeat pause"))
     if row["timeout_s"]:
         limit_s = row["timeout_s"] + slack_s
         limits.append(Late(row, age_s, limit_s, "declared", learned, "timeout_s"))
@@ -154,31 +181,22 @@ def _seconds(since: datetime, until: datetime) -> float:
     return (until - since) / timedelta(seconds=1)
 
 
-def _observe(place: Place, late: list[Late], hidden_by: str, context: Context) -> Observation:
+def _observe(
+    place: Place, late: list[Late], beyond: int, hidden_by: str, context: Context
+) -> Observation:
     oldest = late[0]
     rows = [one.row for one in late]
     executions = executions_of(rows)
     _, _, workflow, step = place
     common = dominant(rows)
     name = f"{step} of {workflow}"
-    count = len(executions)
+    count = len(executions) + beyond
     title = (
         f"{name} hangs in {executions[0]}"
         if count == 1
         else f"{name} hangs in {count:,} executions"
     )
-    evidence: dict[str, Any] = {
-        "threshold_s": round(oldest.limit_s, 3),
-        "age_s": round(oldest.age_s, 3),
-        "rule": oldest.rule,
-        **({} if oldest.learned is None else learned_evidence(oldest.learned)),
-        **common,
-    }
-    evidence["rule"] = oldest.rule
-    if oldest.source:
-        evidence["declared_by"] = oldest.source
-    if oldest.learned is not None and oldest.learned.threshold.alpha <= ALPHA_MIN:
-        evidence["budget_exceeded"] = True
+    evidence = {**_evidence(oldest, context), **common}
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(place, Severity.WARNING),
@@ -190,14 +208,39 @@ def _observe(place: Place, late: list[Late], hidden_by: str, context: Context) -
         count=count,
         since=oldest.row["begun_at"],
         title=title,
-        explanation=_explain(name, late, executions) + dominant_words(common, count),
+        explanation=_explain(name, late, executions, count) + dominant_words(common, count),
         evidence=evidence,
         next_steps=_next_steps(oldest, common),
         hidden_by=hidden_by,
     )
 
 
-def _explain(name: str, late: list[Late], executions: tuple[str, ...]) -> str:
+def _evidence(oldest: Late, context: Context) -> dict[str, Any]:
+    """The numbers behind it. `probability`: that a healthy attempt gets so late; `ended_share`: of the
+    past ones, at least so many had ended by this age."""
+    evidence: dict[str, Any] = {
+        "threshold_s": round(oldest.limit_s, 3),
+        "age_s": round(oldest.age_s, 3),
+    }
+    learned = oldest.learned
+    if learned is not None:
+        evidence |= learned_evidence(learned)
+        if oldest.aged:
+            evidence["ended_share"] = learned.spread.ended_by(oldest.age_s)
+        if oldest.rule == learned.threshold.rule:
+            evidence["probability"] = learned.threshold.alpha
+        if learned.threshold.alpha <= ALPHA_MIN:
+            evidence["budget_exceeded"] = True
+            evidence["expected_per_week"] = round(
+                context.calibration.expected.get(DETECTOR.id, 0.0), 3
+            )
+    evidence["rule"] = oldest.rule
+    if oldest.source:
+        evidence["declared_by"] = oldest.source
+    return evidence
+
+
+def _explain(name: str, late: list[Late], executions: tuple[str, ...], count: int) -> str:
     oldest = late[0]
     row = oldest.row
     age = format_duration(oldest.age_s)
@@ -216,14 +259,14 @@ def _explain(name: str, late: list[Late], executions: tuple[str, ...]) -> str:
             f"{name} was to be tried again in {executions[0]} {format_duration(backoff_s(row))} "
             f"after {clock(row['retrying_at'])}, and has not been for {age}."
         )
-    if len(executions) > 1:
-        first += (
-            f" So have {counted(len(executions) - 1, 'other execution')}: {named(executions[1:])}."
-        )
+    if count > 1:
+        first += f" So have {counted(count - 1, 'other execution')}: {named(executions[1:])}."
     first += _declared_words(oldest)
     if oldest.learned is None:
         return first
-    return f"{first} {compared(oldest.learned, 'attempt')} {sureness(oldest.learned, 'attempt')}"
+    what, learned = oldest.what, oldest.learned
+    ended = ended_by(learned, what, oldest.age_s) if oldest.aged else ""
+    return f"{first} {compared(learned, what)}{ended} {sureness(learned, what)}"
 
 
 def _declared_words(oldest: Late) -> str:
@@ -254,5 +297,10 @@ def _next_steps(oldest: Late, common: dict[str, str]) -> tuple[str, ...]:
 
 
 DETECTOR: Final = Detector(
-    "stalled_step", 3.0, judge, parameters, absorbed_by=("telemetry_silence",)
+    "stalled_step",
+    3.0,
+    judge,
+    parameters,
+    absorbed_by=("telemetry_silence", "dead_queue"),
+    waits_for=("partial_failure",),
 )

@@ -1,6 +1,6 @@
--- How long completed executions took in the last days, without what they waited or were suspended.
+-- How long completed executions of each version took in the last days, without what they waited or were suspended.
 SELECT
-    x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow,
+    x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s)) AS durations_s,
     ifNull(maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical), 0) AS longest_live_s,
@@ -9,8 +9,10 @@ SELECT
     min(x.ended_at) AS first_at,
     max(x.ended_at) AS last_at
 FROM execution_fold AS x FINAL
-WHERE x.status = 'completed'
+WHERE x.folded >= {folded_from:UInt64}
+    AND x.status = 'completed'
     AND x.workflow != ''
     AND x.ended_at > {from:DateTime64(6, 'UTC')}
     AND x.ended_at <= {until:DateTime64(6, 'UTC')}
-GROUP BY namespace, engine, workflow
+GROUP BY namespace, engine, workflow, workflow_version
+SETTINGS use_skip_indexes_if_final = 1

@@ -1,6 +1,5 @@
 """From the store's past to thresholds. One statement per kind of thing, once an hour."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -8,16 +7,33 @@ from typing import Any, Final
 
 import numpy as np
 
+from detectors.budget import part_of
+from detectors.calibration.bursts import learn_bursts
+from detectors.calibration.compensations import learn_compensations
 from detectors.calibration.declared import Declared, declared_of
+from detectors.calibration.flows import CLOCKS_AHEAD, learn_flows
+from detectors.calibration.hazards import learn_liveness
+from detectors.calibration.heartbeats import learn_heartbeats
+from detectors.calibration.histories import learn_large_histories
 from detectors.calibration.learned import (
-    EVERY_VERSION,
     Calibration,
     Learned,
-    RetryHabit,
     Spread,
     StepKey,
 )
-from detectors.statistics.retry_cusum import DISPERSION_MAX, DISPERSION_MIN
+from detectors.calibration.outcomes import learn_outcomes
+from detectors.calibration.payloads import learn_payloads
+from detectors.calibration.retries import learn_retries
+from detectors.calibration.scheduling import learn_scheduling
+from detectors.calibration.steps import (
+    STEPS_LIMITS,
+    learn_executions,
+    learn_steps,
+    learned_from,
+    span_s,
+)
+from detectors.calibration.trends import learn_trends
+from detectors.calibration.workflows import learn_workflows
 from detectors.statistics.samples import Floats, sorted_durations
 from detectors.statistics.threshold import (
     RATCHET_FACTOR,
@@ -28,22 +44,13 @@ from detectors.statistics.threshold import (
 from stallwatch.store import Store
 
 WINDOW: Final = timedelta(days=7)
-RETRY_WINDOW: Final = timedelta(days=1)
-RETRY_LAG: Final = timedelta(hours=1)
 SAMPLE: Final = 20_000
 """Durations per step that a threshold is learned from."""
 
-STALL_SHARE: Final = 0.36
-SILENCE_SHARE: Final = 0.04
-"""Of the weekly budget of false alarms, 40 % are for stalls: nearly all of that is spread over the
-attempts of a week, which gives the probability that executions and gaps are held to as well; senders
-have a tenth of it."""
 GAPS_MIN: Final = 50
 """A sender with fewer known gaps is not judged."""
 RECURRENT: Final = 3
 """A silence that happened so often in a week is a habit (nights, batch runs), not an outage."""
-FIRSTS_MIN: Final = 50
-"""First attempts that a retry ratio needs."""
 
 Row = Mapping[str, Any]
 
@@ -53,27 +60,51 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
 
     `budget_per_week`: false alarms that all detectors together may raise.
     """
-    window = {"from": now - WINDOW, "until": now}
-    sampled = {**window, "sample": SAMPLE}
-    steps = store.select(statement("steps"), sampled)
-    gaps = store.select(statement("gaps"), sampled)
+    sampled = {**past(now), "sample": SAMPLE}
+    steps = store.select(statement("steps"), {**sampled, **STEPS_LIMITS})
+    gaps = store.select(statement("gaps"), {**sampled, "executions": SAMPLE})
     executions = store.select(statement("executions"), sampled)
     senders = store.select(statement("senders"), sampled)
-    budget = STALL_SHARE * budget_per_week
+    waits = store.select(statement("queue_waits"), sampled)
+    # The probability that this gives an attempt holds for executions and gaps as well.
+    budget = part_of(budget_per_week, "stalled_step")
     fleet = _fleet_per_week(steps)
+    flows = learn_flows(store, now - WINDOW, now)
     return Calibration(
         at=now,
-        steps=_learn_steps(steps, budget, fleet),
-        gaps={_step_key(row): _learned(row, budget, fleet) for row in gaps},
-        executions={
-            (row["namespace"], row["engine"], row["workflow"]): _learned(row, budget, fleet)
-            for row in executions
-        },
-        senders=_learn_senders(senders, SILENCE_SHARE * budget_per_week),
+        steps=learn_steps(steps, budget, fleet),
+        heartbeats=learn_heartbeats(store, now - WINDOW, now, SAMPLE, budget, fleet),
+        gaps={_step_key(row): learned_from(row, budget, fleet) for row in gaps},
+        executions=learn_executions(executions, budget, fleet),
+        senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence")),
         last_beats={row["sender"]: row["last_at"] for row in senders},
-        retries=_learn_retries(store, now),
+        retries=learn_retries(store, now),
+        bursts=learn_bursts(store, now),
+        trends=learn_trends(store, now, budget_per_week),
+        scheduling=learn_scheduling(store, now),
+        queue_waits=_of_kind("queue", waits, budget, fleet),
+        timers=_of_kind("timer", waits, budget, fleet),
+        liveness=learn_liveness(store, now - WINDOW, now),
+        flows=flows,
+        compensations=learn_compensations(store, now - WINDOW, now, flows),
         declared=read_declared(store),
+        payloads=learn_payloads(store, now - WINDOW, now),
+        large_histories=learn_large_histories(store),
+        workflows=learn_workflows(store, now - WINDOW, now),
+        outcomes=learn_outcomes(store, now),
+        expected={"stalled_step": _expected(steps, budget)},
     )
+
+
+def past(now: datetime) -> dict[str, Any]:
+    """The window that statements learn from, and since when its rows were folded."""
+    since = now - WINDOW
+    folded_from = max(0, int((since - CLOCKS_AHEAD).timestamp() * 1e6))
+    return {"from": since, "until": now, "folded_from": folded_from}
+
+
+def _of_kind(kind: str, rows: Sequence[Row], budget: float, fleet: float) -> dict[StepKey, Learned]:
+    return {_step_key(row): learned_from(row, budget, fleet) for row in rows if row["kind"] == kind}
 
 
 def read_declared(store: Store) -> Declared:
@@ -91,59 +122,18 @@ def _step_key(row: Row) -> StepKey:
     return (row["namespace"], row["engine"], row["workflow"], row["step"])
 
 
-def _span_s(rows: Sequence[Row]) -> float:
-    first = min(row["first_at"] for row in rows)
-    last = max(row["last_at"] for row in rows)
-    return float((last - first).total_seconds())
-
-
 def _fleet_per_week(rows: Sequence[Row]) -> float:
     """Durations of the whole fleet in a week."""
-    return per_week(sum(row["n"] for row in rows), _span_s(rows)) if rows else 0.0
+    return per_week(sum(row["n"] for row in rows), span_s(rows)) if rows else 0.0
 
 
-def _learn_steps(
-    rows: Sequence[Row], budget: float, fleet: float
-) -> dict[StepKey, dict[str, Learned]]:
-    by_step: defaultdict[StepKey, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_step[_step_key(row)].append(row)
-    learned: dict[StepKey, dict[str, Learned]] = {}
-    for key, versions in by_step.items():
-        together = _together(versions)
-        learned[key] = {EVERY_VERSION: _learned(together, budget, fleet)}
-        if len(versions) > 1:
-            for row in versions:
-                learned[key][row["workflow_version"]] = _learned(row, budget, fleet)
-        else:
-            learned[key][versions[0]["workflow_version"]] = learned[key][EVERY_VERSION]
-    return learned
-
-
-def _together(versions: Sequence[Row]) -> Row:
-    if len(versions) == 1:
-        return versions[0]
-    return {
-        "n": sum(row["n"] for row in versions),
-        "durations_s": np.concatenate([np.asarray(row["durations_s"]) for row in versions]),
-        "longest_live_s": max(row["longest_live_s"] for row in versions),
-        "lateness_s": max(row["lateness_s"] for row in versions),
-        "first_at": min(row["first_at"] for row in versions),
-        "last_at": max(row["last_at"] for row in versions),
-    }
-
-
-def _learned(row: Row, budget: float, fleet: float) -> Learned:
-    """τ of one thing: learned, and raised over what already was called late and then ended well."""
-    ascending = sorted_durations(np.asarray(row["durations_s"], dtype=np.float64))
-    alpha = alpha_for(budget, fleet, per_week(row["n"], _span_s([row])))
-    threshold = stall_threshold(ascending, alpha)
-    longest_s = row["longest_live_s"]
-    # Where exceedances are rare by design, a completion beyond τ was flagged, and was a false alarm.
-    flagged = threshold.seconds is not None and longest_s > threshold.seconds
-    if flagged and threshold.rule != "conformal":
-        threshold = stall_threshold(ascending, alpha, ratchet_s=RATCHET_FACTOR * longest_s)
-    return Learned(threshold, Spread.of(ascending), row["lateness_s"], row.get("rest_s", 0.0))
+def _expected(rows: Sequence[Row], budget: float) -> float:
+    """False alarms a week among the durations of the whole fleet, each with the probability that its threshold has."""
+    if not rows:
+        return 0.0
+    watched_s, fleet = span_s(rows), _fleet_per_week(rows)
+    counts = [per_week(row["n"], watched_s) for row in rows]
+    return float(sum(alpha_for(budget, fleet, count) * count for count in counts))
 
 
 def _learn_senders(rows: Sequence[Row], budget: float) -> dict[str, Learned]:
@@ -155,7 +145,7 @@ def _learn_senders(rows: Sequence[Row], budget: float) -> dict[str, Learned]:
         ascending: Floats = sorted_durations(gaps[gaps > 0])
         if len(ascending) < GAPS_MIN:
             continue
-        alpha = alpha_for(budget, fleet, per_week(row["n"], _span_s([row])))
+        alpha = alpha_for(budget, fleet, per_week(row["n"], span_s([row])))
         threshold = stall_threshold(ascending, alpha, ratchet_s=_habitual_s(row))
         learned[row["sender"]] = Learned(threshold, Spread.of(ascending), row["lateness_s"])
     return learned
@@ -164,31 +154,3 @@ def _learn_senders(rows: Sequence[Row], budget: float) -> dict[str, Learned]:
 def _habitual_s(row: Row) -> float | None:
     longest = sorted(-gap_s for gap_s in row["longest_negative"])
     return RATCHET_FACTOR * longest[-RECURRENT] if len(longest) >= RECURRENT else None
-
-
-def _learn_retries(store: Store, now: datetime) -> dict[StepKey, RetryHabit]:
-    """The habits of the trailing day without its last hour, which may hold the storm that is to be
-    told; with it for steps that were hardly seen before."""
-    habits: dict[StepKey, RetryHabit] = {}
-    for until in (now, now - RETRY_LAG):
-        window = {"from": now - RETRY_WINDOW, "until": until}
-        for row in store.select(statement("retries"), window):
-            habit = _habit(row)
-            if habit is not None:
-                habits[_step_key(row)] = habit
-    return habits
-
-
-def _habit(row: Row) -> RetryHabit | None:
-    """Ratio and dispersion by moments: k = Σm² ÷ Σ((R-m)² - m) with m = ratio·F, expanded into sums.
-
-    The ratio counts half a retry more than was seen: none in a hundred is not never.
-    """
-    firsts = row["sum_f"]
-    if firsts < FIRSTS_MIN:
-        return None
-    ratio = (row["sum_r"] + 0.5) / firsts
-    squares = ratio * ratio * row["sum_ff"]
-    excess = row["sum_rr"] - 2 * ratio * row["sum_fr"] + squares - ratio * firsts
-    dispersion = squares / excess if excess > 0 else DISPERSION_MAX
-    return RetryHabit(firsts, ratio, min(max(dispersion, DISPERSION_MIN), DISPERSION_MAX))

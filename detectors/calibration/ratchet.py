@@ -1,31 +1,22 @@
 """What a false alarm teaches at once, without waiting for the next calibration: a step that was
-called stalled and then completes after d seconds may take 1.5·d from now on."""
+called stalled and was healthy after d seconds may take 1.5·d from now on."""
 
 import dataclasses
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Mapping
 
 from detectors.calibration.learned import Calibration, Learned, StepKey
-from detectors.calibration.learning import statement
 from detectors.statistics.threshold import RATCHET_FACTOR
-from stallwatch.store import Store
 
 
-def raised(
-    store: Store, calibration: Calibration, steps: Collection[StepKey], until: datetime
-) -> Calibration:
-    """The calibration with the thresholds of `steps` raised over what completed since it was
-    made."""
-    rows = store.select(
-        statement("finished_late"),
-        {"from": calibration.at, "until": until, "steps": sorted({key[3] for key in steps})},
-    )
+def raised(calibration: Calibration, longest_s: Mapping[StepKey, float]) -> Calibration:
+    """The calibration with the thresholds of these steps raised over what was healthy, in seconds."""
+    if not longest_s:
+        return calibration
     learned = dict(calibration.steps)
-    for row in rows:
-        key = (row["namespace"], row["engine"], row["workflow"], row["step"])
-        if key in steps and key in learned:
+    for key, healthy_s in longest_s.items():
+        if key in learned:
             learned[key] = {
-                version: _raised(one, row["longest_s"]) for version, one in learned[key].items()
+                version: _raised(one, healthy_s) for version, one in learned[key].items()
             }
     return dataclasses.replace(calibration, steps=learned)
 

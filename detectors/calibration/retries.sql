@@ -1,22 +1,41 @@
--- First attempts (F) and retries (R) per 10 s of each step over the trailing day, as the sums that their ratio and
--- their dispersion need.
+-- First attempts (F) and retries (R) of each step over the trailing day, as the sums that their ratio and their dispersion
+-- need: per 10 s, and (`long_`) per 10 min, which shows how long a swing lasts. Those of the last hour, which may hold the storm
+-- that is to be told, apart from the others.
 SELECT
-    namespace, engine, workflow, step,
-    toFloat64(sum(firsts)) AS sum_f,
-    toFloat64(sum(retries)) AS sum_r,
-    toFloat64(sum(firsts * firsts)) AS sum_ff,
-    toFloat64(sum(firsts * retries)) AS sum_fr,
-    toFloat64(sum(retries * retries)) AS sum_rr
+    namespace, engine, workflow, step, is_young,
+    toFloat64(sum(f)) AS sum_f,
+    toFloat64(sum(r)) AS sum_r,
+    toFloat64(sum(ff)) AS sum_ff,
+    toFloat64(sum(fr)) AS sum_fr,
+    toFloat64(sum(rr)) AS sum_rr,
+    toFloat64(sum(failed)) AS sum_failed,
+    toFloat64(count()) AS windows,
+    toFloat64(sum(f * f)) AS long_ff,
+    toFloat64(sum(f * r)) AS long_fr,
+    toFloat64(sum(r * r)) AS long_rr
 FROM
 (
     SELECT
-        namespace, engine, workflow, step,
-        toUInt64(countIf(attempt <= 1)) AS firsts,
-        toUInt64(countIf(attempt > 1)) AS retries
-    FROM attempt_fold FINAL
-    WHERE started_at > {from:DateTime64(6, 'UTC')}
-        AND started_at <= {until:DateTime64(6, 'UTC')}
-        AND workflow != ''
-    GROUP BY namespace, engine, workflow, step, intDiv(toUnixTimestamp(assumeNotNull(started_at)), 10)
+        namespace, engine, workflow, step, is_young,
+        sum(firsts) AS f, sum(retries) AS r, sum(failed_firsts) AS failed,
+        sum(firsts * firsts) AS ff, sum(firsts * retries) AS fr, sum(retries * retries) AS rr
+    FROM
+    (
+        SELECT
+            namespace, engine, workflow, step,
+            started_at > {young_from:DateTime64(6, 'UTC')} AS is_young,
+            intDiv(toUnixTimestamp(assumeNotNull(started_at)), 10) AS bin,
+            toUInt64(countIf(attempt <= 1)) AS firsts,
+            toUInt64(countIf(attempt > 1)) AS retries,
+            toUInt64(countIf(attempt <= 1 AND status IN ('failed', 'timed_out', 'backing_off'))) AS failed_firsts
+        FROM attempt_fold FINAL
+        WHERE folded >= {folded_from:UInt64}
+            AND started_at > {from:DateTime64(6, 'UTC')}
+            AND started_at <= {until:DateTime64(6, 'UTC')}
+            AND workflow != ''
+        GROUP BY namespace, engine, workflow, step, is_young, bin
+    )
+    GROUP BY namespace, engine, workflow, step, is_young, intDiv(bin, 60)
 )
-GROUP BY namespace, engine, workflow, step
+GROUP BY namespace, engine, workflow, step, is_young
+SETTINGS use_skip_indexes_if_final = 1

@@ -1,20 +1,37 @@
--- How long completed attempts took in the last days, without their waits, by step and version;
--- and how late the news of an end usually arrives.
+-- How long completed attempts took in the last days, without their waits, by step and version, and how old others were
+-- when they were seen for the last time: timed out, cancelled, or open now; and how late the news of an end usually arrives.
 SELECT
-    a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.step AS step, a.workflow_version AS workflow_version,
-    count() AS n,
-    groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', ifNull(a.started_at, a.scheduled_at), a.ended_at) / 1e6 - a.waited_s)) AS durations_s,
-    ifNull(maxIf(greatest(0, dateDiff('microsecond', ifNull(a.started_at, a.scheduled_at), a.ended_at) / 1e6 - a.waited_s), NOT a.historical), 0) AS longest_live_s,
+    namespace, engine, workflow, step, workflow_version,
+    countIf(is_completed) AS n,
+    groupArraySampleIf({sample:UInt32}, 1)(duration_s, is_completed) AS durations_s,
+    countIf(NOT is_completed) AS censored,
+    groupArraySampleIf({censored:UInt32}, 3)(duration_s, NOT is_completed) AS censored_s,
+    -- Several runs in one execution (loops, maps) may be alike. Where executions are many, that does no harm.
+    uniqIf((execution_key, run_id), is_completed) AS executions,
+    if(executions <= {alike:UInt32} AND n >= 2 * executions, groupArraySampleIf(2000, 4)((execution_key, duration_s), is_completed), []) AS by_execution,
+    ifNull(maxIf(duration_s, is_completed AND NOT historical), 0) AS longest_live_s,
     -- The order statistic below p99.9, so that one straggler among a thousand does not count.
-    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', a.ended_at, a.ended_received_at) / 1e6, NOT a.historical AND a.ended_received_at IS NOT NULL)) AS late,
+    arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, is_completed AND NOT historical AND late_s IS NOT NULL)) AS late,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
-    min(a.ended_at) AS first_at,
-    max(a.ended_at) AS last_at
-FROM attempt_fold AS a FINAL
-WHERE a.status = 'completed'
-    AND a.closed_by = 'event'
-    AND a.workflow != ''
-    AND ifNull(a.started_at, a.scheduled_at) IS NOT NULL
-    AND a.ended_at > {from:DateTime64(6, 'UTC')}
-    AND a.ended_at <= {until:DateTime64(6, 'UTC')}
+    minIf(seen_at, is_completed) AS first_at,
+    maxIf(seen_at, is_completed) AS last_at
+FROM
+(
+    SELECT
+        namespace, engine, workflow, step, workflow_version, execution_key, run_id, historical,
+        status = 'completed' AS is_completed,
+        ifNull(ended_at, {until:DateTime64(6, 'UTC')}) AS seen_at,
+        greatest(0, dateDiff('microsecond', assumeNotNull(ifNull(started_at, scheduled_at)), seen_at) / 1e6 - waited_s) AS duration_s,
+        dateDiff('microsecond', ended_at, ended_received_at) / 1e6 AS late_s
+    FROM attempt_fold FINAL
+    WHERE folded >= {folded_from:UInt64}
+        AND workflow != ''
+        AND ((status = 'completed' AND closed_by = 'event' AND ifNull(started_at, scheduled_at) IS NOT NULL)
+            OR (status IN ('timed_out', 'cancelled') AND started_at IS NOT NULL)
+            OR (status = 'running' AND NOT historical AND started_at > {from:DateTime64(6, 'UTC')}))
+        AND seen_at > {from:DateTime64(6, 'UTC')}
+        AND seen_at <= {until:DateTime64(6, 'UTC')}
+)
 GROUP BY namespace, engine, workflow, step, workflow_version
+HAVING n > 0
+SETTINGS use_skip_indexes_if_final = 1

@@ -6,6 +6,7 @@ from typing import Any, Final
 from detectors.calibration import Calibration, Learned, RetryHabit, Spread
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.detector import Context
+from detectors.statistics.remaining import SHARES
 from detectors.statistics.threshold import Threshold
 from stallwatch.config import load_detectors
 from stallwatch.model.ticks import Tick
@@ -35,8 +36,8 @@ def calibration(**known: Any) -> Calibration:
     """Knows charge of order (τ = 10 s), its gaps (τ = 10 s), order (τ = 60 s), one sender (20 s)."""
     defaults: dict[str, Any] = {
         "steps": {PLACE: {EVERY_VERSION: learned()}},
-        "gaps": {PLACE: learned(rest_s=3.0)},
-        "executions": {PLACE[:3]: learned(60.0)},
+        "gaps": {PLACE: learned(rest_percentiles_s=(3.0,) * len(SHARES))},
+        "executions": {PLACE[:3]: {EVERY_VERSION: learned(60.0)}},
         "senders": {"shop": learned(20.0)},
         "last_beats": {"shop": NOW},
         "retries": {PLACE: RetryHabit(firsts=1000.0, ratio=0.02, dispersion=1e6)},

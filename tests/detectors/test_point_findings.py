@@ -78,6 +78,7 @@ def closed(
         "n": n,
         "first_at": ago(first),
         "first_closed": [ago(first - number) for number in range(min(n, 50))],
+        "told": len(failures),
         "failures": [(ago(at), name, ago(at), "why", step) for at, name, step in failures],
     }
 

@@ -254,6 +254,67 @@ def test_a_recommendation_is_held_against_the_state_machines_definition(
     assert any("in the state machine's definition" in note for note in found.notes)
 
 
+def test_earlier_weeks_steady_what_is_recommended(store: Store, now: datetime) -> None:
+    """Three reports found 8 s, this week's window alone 2 s: that they differ so much asks for more, not for less."""
+    fill(
+        store, now, [e for i in range(400) for e in attempt(now, i + 1, 1 + i / 400, timeout_s=10)]
+    )
+    (alone,) = recommend_timeouts(store, now - DAY, now)
+    assert alone.weekly_upper_s == alone.recommended_timeout_s
+    assert alone.change == "due"
+    for weeks in (1, 2, 3, 9):
+        earlier = replace(
+            alone,
+            week=alone.week - weeks * timedelta(days=7),
+            weekly_upper_s=8.0,
+            recommended_timeout_s=8.0,
+        )
+        write_recommendations(
+            store, [earlier, replace(earlier, step="other", weekly_upper_s=1e6)], now
+        )
+    (found,) = recommend_timeouts(store, now - DAY, now)
+    upper_s = alone.weekly_upper_s or 0.0
+    logs = np.log([8.0, 8.0, 8.0, upper_s])
+    steady_s = np.exp(np.median(logs) + logs.std(ddof=1))
+    assert found.recommended_timeout_s == pytest.approx(steady_s)
+    assert found.weekly_upper_s == upper_s
+    # Last week's 8 s were near enough to the 10 s that are declared.
+    assert found.change == "wait"
+    assert any("smoothed over 4 weeks" in note for note in found.notes)
+
+
+def test_the_workflow_is_given_room_for_its_steps(store: Store, now: datetime) -> None:
+    def execution(number: int) -> Iterator[StepEvent]:
+        begun = now - timedelta(seconds=10 * number + 20)
+        for event, after_s in (
+            ("workflow.started", 0), ("step.started", 0), ("step.completed", 4), ("workflow.completed", 5),
+        ):  # fmt: skip
+            about = {"step": "charge"} if event.startswith("step") else {"timeout_s": 3}
+            yield event_from_dict(
+                {
+                    "event": event, "time": (begun + timedelta(seconds=after_s)).isoformat(), "workflow": "order",
+                    "execution_id": f"o-{number}", **about,
+                },
+                now,
+            )  # fmt: skip
+
+    fill(store, now, [event for number in range(299) for event in execution(number)])
+    (found,) = recommend_timeouts(store, now - DAY, now)
+    assert found.workflow_p999_s == pytest.approx(5.0)
+    assert found.workflow_recommended_timeout_s == pytest.approx(6.0)
+    assert found.workflow_current_timeout_s == 3.0
+    assert "It declares 3s." in found.notes[-1]
+
+
+def test_what_hangs_makes_a_short_timeout_cheap() -> None:
+    durations = np.random.default_rng(5).lognormal(0, 0.5, 3000)
+    hanging = judged(attempts_of(durations.tolist(), [100.0] * 300, current_timeout_s=100))
+    assert hanging.cheapest_timeout_s is not None
+    assert hanging.cheapest_timeout_s < 10
+    assert hanging.trade_off
+    assert judged(attempts_of(durations.tolist(), current_timeout_s=100)).cheapest_timeout_s is None
+
+
 durations = st.lists(st.floats(0.001, 1e6), max_size=400)
 
 

@@ -1,11 +1,14 @@
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
-from detectors.calibration import Declared, Said
+from detectors.calibration import Declared, Learned, Said, Spread
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.detector import Context
 from detectors.stalled_step import judge
+from detectors.statistics.threshold import Threshold
 from stallwatch.model.findings import Severity
 from tests.detectors.support import NAMES, PLACE, ago, calibration, context, learned, tick
 
@@ -37,6 +40,7 @@ def row(**said: Any) -> dict[str, Any]:
         "begun_at": ago(60),
         "waited_s": 0.0,
         "suspended_s": 0.0,
+        "suspects": 1,
         **texts,
         **nothing,
         **said,
@@ -148,6 +152,74 @@ def test_silence_is_allowed_as_long_as_the_heartbeat_timeout_says() -> None:
     assert "no further heartbeat" in found.explanation
 
 
+def beating_every_five_seconds(tau_s: float = 12.0) -> Context:
+    """The charge takes ten minutes and tells a heartbeat every five seconds."""
+    return context(
+        calibration=calibration(
+            steps={PLACE: {EVERY_VERSION: learned(600.0)}},
+            heartbeats={PLACE: learned(tau_s, n=5000)},
+        )
+    )
+
+
+def test_who_beats_regularly_is_missed_before_its_duration_is_up() -> None:
+    beating = row(begun_at=ago(200), last_heartbeat_at=ago(12.9))
+    assert judge(tick(), [beating], beating_every_five_seconds()) == []
+    (found,) = judge(
+        tick(), [{**beating, "last_heartbeat_at": ago(13.1)}], beating_every_five_seconds()
+    )
+    assert (found.evidence["threshold_s"], found.evidence["n"]) == (13.0, 5000)
+    assert "has told no further heartbeat for 13.1s" in found.explanation
+    assert "99 % of the 5,000 heartbeat pauses seen" in found.explanation
+
+
+def test_learned_pauses_count_only_for_an_attempt_that_has_beaten() -> None:
+    before = row(begun_at=ago(200), last_heartbeat_at=ago(300))
+    for never in (row(begun_at=ago(200)), before):
+        assert judge(tick(), [never], beating_every_five_seconds()) == []
+
+
+def test_nobody_is_missed_before_the_heartbeat_that_was_declared() -> None:
+    beating = row(begun_at=ago(200), last_heartbeat_at=ago(30), heartbeat_timeout_s=30.0)
+    assert judge(tick(), [beating], beating_every_five_seconds()) == []
+    (found,) = judge(
+        tick(), [{**beating, "last_heartbeat_at": ago(32)}], beating_every_five_seconds()
+    )
+    assert found.evidence["threshold_s"] == 31.0
+
+
+def told(age_s: float, **said: Any) -> Any:
+    """What is said of a charge of that age, whose past is known in detail."""
+    past = np.arange(1.0, 1001.0)
+    known = Learned(Threshold(2000.0, "gpd", 1000, 1e-5), Spread.of(past))
+    knowing = context(calibration=calibration(steps={PLACE: {EVERY_VERSION: known}}))
+    (found,) = judge(tick(), [row(begun_at=ago(age_s), **said)], knowing)
+    return found
+
+
+def test_it_is_told_how_many_had_ended_by_then() -> None:
+    early = told(996.5, timeout_s=990.0)
+    assert early.evidence["ended_share"] == 0.995
+    assert "99.5 % of these attempts had ended by this age." in early.explanation
+    assert "probability" not in early.evidence
+    late = told(3000.0)
+    assert (late.evidence["ended_share"], late.evidence["probability"]) == (1.0, 1e-5)
+    assert "had ended by this age" not in late.explanation
+    assert "none took longer than 16m 40s" in late.explanation
+    assert "less than once in 100,000" in late.explanation
+
+
+def test_a_fleet_too_busy_for_its_budget_is_told_what_to_expect() -> None:
+    known = learned()
+    floor = dataclasses.replace(known, threshold=dataclasses.replace(known.threshold, alpha=1e-6))
+    busy = calibration(steps={PLACE: {EVERY_VERSION: floor}}, expected={"stalled_step": 7.5})
+    (found,) = judge(tick(), [row()], context(calibration=busy))
+    assert found.evidence["budget_exceeded"] is True
+    assert found.evidence["expected_per_week"] == 7.5
+    (found,) = judge(tick(), [row()], context())
+    assert "expected_per_week" not in found.evidence
+
+
 def test_what_was_waited_or_suspended_is_not_the_steps_own_time() -> None:
     assert judge(tick(), [row(waited_s=55.0)], context()) == []
     assert judge(tick(), [row(suspended_s=55.0)], context()) == []
@@ -209,3 +281,22 @@ def test_a_new_version_borrows_the_tail_of_the_old() -> None:
     assert judge(tick(), [row(workflow_version="2")], known) == []
     (found,) = judge(tick(), [row(workflow_version="2", begun_at=ago(82))], known)
     assert found.evidence["threshold_s"] == 81.0
+
+
+def test_an_attempt_without_a_version_may_be_of_any() -> None:
+    versions = {EVERY_VERSION: learned(), "1": learned()}
+    known = context(calibration=calibration(steps={PLACE: versions}))
+    (found,) = judge(tick(), [row()], known)
+    assert found.evidence["threshold_s"] == 11.0
+
+
+@pytest.mark.parametrize(
+    ("n", "factor"), [(19, 8.0), (20, 1.6 * 2), (100, 1.3 * 2), (499, 1.1 * 2)]
+)
+def test_a_new_version_is_held_against_its_own_median(n: int, factor: float) -> None:
+    """It takes twice as long as the old one."""
+    twice = dataclasses.replace(learned(n=n), spread=Spread(n, 4.0, 12.0, 16.0))
+    known = calibration(steps={PLACE: {EVERY_VERSION: learned(), "1": learned(), "2": twice}})
+    moved = known.step(PLACE, "2")
+    assert moved is not None
+    assert moved.threshold.seconds == pytest.approx(10.0 * factor, rel=1e-3)

@@ -4,6 +4,7 @@ from typing import Any
 
 from detectors import overdue_execution, stalled_execution
 from detectors.calibration import Declared, Said
+from detectors.calibration.learned import EVERY_VERSION
 from tests.detectors.support import NAMES, PLACE, ago, calibration, context, learned, tick
 
 
@@ -16,6 +17,7 @@ def idle(**said: Any) -> dict[str, Any]:
         "sender": "shop",
         "last_progress_at": ago(60),
         "retry_due_at": None,
+        "suspects": 1,
         **said,
     }
 
@@ -34,6 +36,7 @@ def running(**said: Any) -> dict[str, Any]:
         "waited_s": 0.0,
         "parent_execution_id": "",
         "workflow_version": "",
+        "suspects": 1,
         **said,
     }
 
@@ -66,6 +69,22 @@ def test_an_execution_takes_longer_than_ever() -> None:
     (found,) = overdue_execution.judge(tick(), [running()], context())
     assert found.evidence["age_s"] == 300.0
     assert found.evidence["expected_end"] == "2026-01-05T12:00:02.000000Z"
+
+
+def test_nobody_guesses_the_end_of_what_takes_longer_than_any_did() -> None:
+    (found,) = overdue_execution.judge(tick(), [running(last_progress_at=ago(4))], context())
+    assert found.evidence["expected_end"] is None
+    assert "should end" not in found.explanation
+
+
+def test_a_new_version_has_time_to_show_what_it_takes() -> None:
+    versions = {EVERY_VERSION: learned(60.0), "1": learned(60.0)}
+    known = context(calibration=calibration(executions={PLACE[:3]: versions}))
+    assert overdue_execution.judge(tick(), [running(workflow_version="1")], known)
+    new = running(workflow_version="2")
+    assert overdue_execution.judge(tick(), [new], known) == []
+    assert overdue_execution.judge(tick(), [{**new, "started_at": ago(482)}], known)
+    assert overdue_execution.parameters(tick(), known)["limits_s"] == [61.0]
 
 
 def test_waiting_does_not_count() -> None:
@@ -108,7 +127,10 @@ def test_what_a_deeper_finding_tells_is_not_told_again() -> None:
 def test_of_parent_and_child_the_child_is_told() -> None:
     child = running(execution_id="p-1", workflow="payment", parent_execution_id="o-1")
     known = calibration(
-        executions={("default", "custom", name): learned(60.0) for name in ("order", "payment")}
+        executions={
+            ("default", "custom", name): {EVERY_VERSION: learned(60.0)}
+            for name in ("order", "payment")
+        }
     )
     (found,) = overdue_execution.judge(tick(), [running(), child], context(calibration=known))
     assert found.executions == ("p-1",)

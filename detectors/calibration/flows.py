@@ -1,0 +1,60 @@
+"""Which step follows which in each workflow, from the courses of its closed executions."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any, Final
+
+from detectors.calibration.learned import WorkflowKey
+from detectors.statistics.flow_model import Flow, Observed, learned_flow
+from stallwatch.store import Store
+
+EXECUTIONS_MAX: Final = 20_000
+EXECUTIONS_OF_ALL_MAX: Final = 300_000
+"""The newest executions of a workflow, and of all, that are looked at."""
+COURSES_MAX: Final = 5_000
+COURSES_OF_ALL_MAX: Final = 50_000
+"""Different courses of a workflow, and of all, the most frequent first. A workflow that has more is too varied:
+what is rare in it is not known to be so."""
+LONGEST: Final = 400
+"""Points of a course: one with more (a loop over many pages) teaches nothing and is not judged."""
+CLOCKS_AHEAD: Final = timedelta(minutes=10)
+_SQL: Final = (files("detectors.calibration") / "flows.sql").read_text(encoding="utf-8").strip()
+
+
+def learn_flows(store: Store, since: datetime, until: datetime) -> dict[WorkflowKey, Flow]:
+    """From executions that ended in (since, until]."""
+    parameters = {
+        "from": since,
+        "until": until,
+        "folded_from": max(0, int((since - CLOCKS_AHEAD).timestamp() * 1e6)),
+        "most": EXECUTIONS_MAX,
+        "most_of_all": EXECUTIONS_OF_ALL_MAX,
+        "longest": LONGEST,
+        "courses": COURSES_MAX,
+        "courses_of_all": COURSES_OF_ALL_MAX,
+    }
+    return flows_of(store.select(_SQL, parameters))
+
+
+def flows_of(rows: Iterable[Mapping[str, Any]]) -> dict[WorkflowKey, Flow]:
+    """From rows of `flows.sql`."""
+    observed: defaultdict[WorkflowKey, list[Observed]] = defaultdict(list)
+    for row in rows:
+        observed[(row["namespace"], row["engine"], row["workflow"])].append(
+            Observed(
+                row["workflow_version"],
+                row["depth"],
+                tuple(row["course"]),
+                bool(row["completed"]),
+                row["n"],
+                row["first_at"],
+                tuple(row["executions"]),
+            )
+        )
+    cut = sum(len(courses) for courses in observed.values()) >= COURSES_OF_ALL_MAX
+    return {
+        key: learned_flow(courses, varied=cut or len(courses) >= COURSES_MAX)
+        for key, courses in observed.items()
+    }

@@ -1,0 +1,193 @@
+"""A queue, downstream, worker or step in which nothing ends any more, or much less than should.
+
+By the ages of what is open it is known how many ends are to be expected; that none comes becomes improbable within
+seconds where much runs, and within minutes where little does. What is open on something dead is told here and nowhere
+else.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from detectors.detector import Context, Detector, Row, folded_from, place_of
+from detectors.explaining import DOMINANT_SHARE, clock, counted, named
+from detectors.silences import Silence, Silences
+from detectors.statistics.silence import EDGES_S
+from detectors.statistics.threshold import WEEK_S
+from stallwatch.model.durations import format_duration
+from stallwatch.model.findings import Observation, Severity
+from stallwatch.model.ticks import Tick
+
+OVERLAP: Final = timedelta(minutes=5)
+"""An end may be committed a little after its time: read again what ended shortly before the calibration."""
+FEW: Final = 200
+"""Where more attempts are open, executions are named only if less ended lately than usual: the ids of a million
+attempts that are well cost a second."""
+WORKERS_MAX: Final = 100
+"""Of more workers than that none is judged by itself; their queues and steps are."""
+BEAT_S: Final = 60
+"""An attempt that has told a heartbeat since then is in good hands."""
+_WHERE: Final = {
+    "queue": "queue {value}",
+    "downstream": "downstream {value}",
+    "worker": "worker {value}",
+    "step": "{value} of {workflow}",
+}
+
+
+def parameters(tick: Tick, context: Context) -> dict[str, Any]:
+    replayed = timedelta(seconds=float(EDGES_S[0]))
+    calibrated_at = min(context.calibration.at, tick.until)
+    from_ = min(calibrated_at - OVERLAP, tick.until - replayed)
+    edges_s = EDGES_S.tolist()
+    return {
+        "until": tick.until,
+        "from": from_,
+        "folded_from": folded_from(tick, tick.until - from_),
+        "edges_s": edges_s,
+        **{f"edge_{age_s}s": edges_s.index(age_s) for age_s in (5, 16, 95, 310)},
+        "few": FEW,
+        "workers": WORKERS_MAX,
+        "beat_s": BEAT_S,
+    }
+
+
+def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
+    """One observation for each silent group, the stopped ones first."""
+    judged = [
+        row for row in rows if context.enabled(place_of(row)) and not context.waits(place_of(row))
+    ]
+    silences = Silences(tick, judged, context)
+    observations = [_observe(tick, one, "", context) for one in silences.silences(hidden=False)]
+    if context.silent_senders:
+        told = {one.fingerprint for one in observations}
+        hidden = [
+            _observe(tick, one, str(one.members[0][0]["sender"]), context)
+            for one in silences.silences(hidden=True)
+        ]
+        observations += [one for one in hidden if one.fingerprint not in told]
+    return observations
+
+
+def _observe(tick: Tick, silence: Silence, hidden_by: str, context: Context) -> Observation:
+    dimension, namespace, engine, _, value = silence.group
+    rows = [row for row, _ in silence.members]
+    workflow = _most(rows, "workflow")
+    step = _most(rows, "step") if workflow else ""
+    place = (namespace, engine, workflow, step)
+    stopped = silence.lost is None
+    default = Severity.CRITICAL if stopped else Severity.WARNING
+    where = _where(silence)
+    return Observation(
+        detector=DETECTOR.id,
+        severity=context.severity(place, default),
+        namespace=namespace,
+        engine=engine,
+        workflow=workflow,
+        step=step,
+        step_may_change=True,
+        key=f"{dimension}:{value}",
+        executions=silence.executions,
+        count=len(silence.executions),
+        since=_since(tick.until, silence),
+        title=f"Nothing ends any more: {where}" if stopped else f"Too little ends: {where}",
+        explanation=_explain(silence, where, _since(tick.until, silence)),
+        evidence=_evidence(silence),
+        next_steps=_next_steps(silence, where),
+        hidden_by=hidden_by,
+    )
+
+
+def _where(silence: Silence) -> str:
+    dimension, _, _, workflow, value = silence.group
+    return _WHERE[dimension].format(value=value, workflow=workflow)
+
+
+def _since(until: datetime, silence: Silence) -> datetime:
+    return until - timedelta(seconds=silence.silent_s)
+
+
+def _most(rows: Sequence[Row], name: str) -> str:
+    """What more than 90 % of the members share; empty: nothing."""
+    value, times = Counter(str(row[name]) for row in rows).most_common(1)[0]
+    return value if times > DOMINANT_SHARE * len(rows) else ""
+
+
+def _evidence(silence: Silence) -> dict[str, Any]:
+    dimension, _, _, _, value = silence.group
+    return {
+        "group": dimension,
+        dimension: value,
+        "state": "stopped" if silence.lost is None else "degraded",
+        "score": round(silence.score, 2),
+        "limit": round(silence.limit, 2),
+        "silent_s": round(silence.silent_s, 3),
+        **({} if silence.lost is None else {"ends": round(silence.lost.ended)}),
+        **({"probability": float(f"{_chance(silence):.2g}")} if silence.lost is None else {}),
+        "open_attempts": silence.open,
+        "last_end": clock(silence.closed_at),
+        "usual_per_s": round(silence.pace.per_week / WEEK_S, 4),
+    }
+
+
+def _chance(silence: Silence) -> float:
+    """How probable such a silence is in a healthy group."""
+    return float(math.exp(-min(silence.score, 700.0)))
+
+
+def _explain(silence: Silence, where: str, since: datetime) -> str:
+    lasting = format_duration(silence.silent_s)
+    attempts = counted(silence.open, "attempt")
+    are = "is" if silence.open == 1 else "are"
+    usual = f"In the last 7 days {_pace(silence.pace.per_week)} ended there on average."
+    waiting = f"Executions that wait: {named(silence.executions)}."
+    if silence.lost is not None:
+        ended = counted(round(silence.lost.ended), "attempt")
+        overdue = counted(len(silence.executions), "execution")
+        return (
+            f"On {where} {ended} ended in the {lasting} since {clock(since)}, and {overdue} should have gone on long "
+            f"ago: less than two thirds of what should have. {attempts} {are} open. {usual} {waiting}"
+        )
+    return (
+        f"On {where} nothing has ended for {lasting}, since {clock(since)}, although {attempts} {are} open. Where "
+        f"everything goes well, such a silence comes less than once in {_odds(silence)}. The last end was at "
+        f"{clock(silence.closed_at)}. {usual} {waiting}"
+    )
+
+
+def _odds(silence: Silence) -> str:
+    """`12,000 times`; nobody can tell apart what is even rarer."""
+    times = 1 / _chance(silence)
+    return (
+        "a billion times"
+        if times >= 1e9
+        else f"{round(times, -int(math.log10(times)) + 1):,.0f} times"
+    )
+
+
+def _pace(per_week: float) -> str:
+    """`2.5 a minute`, in the largest unit that gives at least one."""
+    for unit, times in (("second", WEEK_S), ("minute", WEEK_S / 60), ("hour", WEEK_S / 3600)):
+        if per_week >= times:
+            return f"{per_week / times:.3g} a {unit}"
+    return f"{per_week / 7:.3g} a day"
+
+
+def _next_steps(silence: Silence, where: str) -> tuple[str, ...]:
+    dimension, _, _, _, value = silence.group
+    after = clock(silence.closed_at)
+    first = {
+        "queue": f"Look whether workers are running that listen to {where}, and at their logs since {after}.",
+        "downstream": f"Look whether {value} answers, and whether calls to it have a timeout.",
+        "worker": f"Look whether {where} is alive, and at its log since {after}; restart it if it hangs.",
+        "step": f"Look at what {where} needs: its workers, what it calls, a lock that it waits for.",
+    }[dimension]
+    return (
+        first,
+        "What waits goes on by itself when this is repaired; nothing has to be started again for it.",
+    )
+
+
+DETECTOR: Final = Detector("dead_queue", 1.0, judge, parameters, absorbed_by=("telemetry_silence",))

@@ -1,0 +1,28 @@
+-- Executions that failed lately, of workflows that undo what they did: their completed steps that undo nothing, and the steps that began
+-- (with what they undo).
+SELECT
+    x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.execution_id AS execution_id,
+    x.ended_at AS ended_at, x.received_at AS received_at, x.error_type AS error_type, x.sender AS sender,
+    a.done AS done, a.begun AS begun
+FROM
+(
+    SELECT
+        execution_key, run_id,
+        groupArrayIf((toString(step), assumeNotNull(ended_at)), status = 'completed' AND compensates = '') AS done,
+        groupArrayIf(
+            (toString(step), toString(compensates), ifNull(ifNull(started_at, scheduled_at), assumeNotNull(ended_at))),
+            started_at IS NOT NULL OR status IN ('completed', 'failed', 'timed_out') OR (road = 'span' AND scheduled_at IS NOT NULL)) AS begun
+    FROM recent_attempt FINAL
+    WHERE folded >= {folded_from:UInt64}
+        AND execution_key IN (SELECT execution_key FROM recent_execution FINAL WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out') AND NOT historical AND workflow IN {workflows:Array(String)} AND ended_received_at > {from:DateTime64(6, 'UTC')})
+    GROUP BY execution_key, run_id
+) AS a
+INNER JOIN
+(
+    SELECT execution_key, run_id, namespace, engine, workflow, execution_id, error_type, sender, assumeNotNull(recent_execution.ended_at) AS ended_at, assumeNotNull(ended_received_at) AS received_at
+    FROM recent_execution FINAL
+    WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out') AND NOT historical AND workflow IN {workflows:Array(String)}
+        AND recent_execution.ended_at >= {epoch:DateTime64(6, 'UTC')} AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
+) AS x ON x.execution_key = a.execution_key AND x.run_id = a.run_id
+ORDER BY ended_at, execution_id
+LIMIT 10000

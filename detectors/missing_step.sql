@@ -1,0 +1,50 @@
+-- The courses (as in calibration/flows.sql) of executions without sequence numbers that were heard of lately, with up to three that took
+-- each; of these the times of each point and when each was received. Their end is a point behind the last.
+SELECT
+    x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
+    t.depth AS depth, t.course AS course, x.status = 'completed' AS completed,
+    count() AS n,
+    arraySort(groupArraySorted(3)((x.last_received_at, x.execution_id, arrayPushBack(t.times, ifNull(x.ended_at, x.last_progress_at)), arrayPushBack(t.received, ifNull(x.ended_received_at, x.last_received_at))))) AS seen
+FROM
+(
+    SELECT
+        execution_key, run_id,
+        if(branch = '', 0, toUInt8(countSubstrings(branch, '.') + 1)) AS depth,
+        arraySort(groupArrayArray(points)) AS sorted,
+        arrayMap(point -> point.3, sorted) AS course,
+        arrayMap(point -> assumeNotNull(point.1), sorted) AS times,
+        arrayMap(point -> assumeNotNull(point.4), sorted) AS received
+    FROM
+    (
+        SELECT
+            execution_key, run_id, branch,
+            ifNull(min(ifNull(scheduled_at, ifNull(started_at, waiting_at))), max(ended_at)) AS begun_at,
+            max(ended_at) AS last_at,
+            transform(argMax(toString(status), attempt), ['completed', 'failed', 'timed_out', 'cancelled', 'skipped'], ['-', '!', '!', '/', '/'], '') AS mark,
+            arrayFilter(
+                point -> point.1 IS NOT NULL AND point.3 != step,
+                [
+                    (begun_at, 1, concat(if(max(compensates) = '', '+', '*'), step), toNullable(min(first_received_at))),
+                    (last_at, if(last_at <= begun_at, 2, 0), concat(mark, step), ifNull(max(ended_received_at), max(first_received_at)))
+                ]) AS points
+        FROM recent_attempt FINAL
+        WHERE folded >= {folded_from:UInt64}
+            AND execution_key IN (SELECT execution_key FROM recent_execution FINAL WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND (attempts > open_steps OR status = 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')})
+        GROUP BY execution_key, run_id, branch, step, step_run_id
+        UNION ALL
+        SELECT execution_key, run_id, '' AS branch, NULL AS begun_at, NULL AS last_at, '' AS mark, [] AS points
+        FROM recent_execution FINAL
+        WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != '' AND status = 'completed' AND last_received_at > {from:DateTime64(6, 'UTC')}
+    )
+    GROUP BY execution_key, run_id, branch
+    HAVING length(sorted) <= {longest:UInt32}
+) AS t
+INNER JOIN
+(
+    SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id, status, ended_at, ended_received_at, last_received_at, last_progress_at
+    FROM recent_execution FINAL
+    WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')}
+) AS x ON x.execution_key = t.execution_key AND x.run_id = t.run_id
+GROUP BY namespace, engine, workflow, workflow_version, depth, course, completed
+ORDER BY n
+LIMIT {courses:UInt32}
