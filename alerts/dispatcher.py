@@ -11,7 +11,7 @@ from typing import Final, TextIO
 
 from prometheus_client import CollectorRegistry
 
-from alerts import grouping, ledger
+from alerts import grouping, incidents, ledger
 from alerts.grouping import Kind, Transition
 from alerts.ledger import WORDS, Address, Delivery, Digest, Reason
 from alerts.message import Message, build_message
@@ -137,7 +137,7 @@ class Dispatcher:
                 )
                 digest = Digest(severity=Severity.INFO, count=0, fingerprints=(title, *lines))
                 if address.receiver in receivers and (before is None or before.digest != digest):
-                    ledger.commit(db, address, message, digest, Reason.OPENED, now)
+                    ledger.commit(db, key, address, message, digest, Reason.OPENED, now)
 
     def close(self) -> None:
         """Wait for the targets that are being told, and stop."""
@@ -148,13 +148,16 @@ class Dispatcher:
         now = self._clock.now()
         decisions: Counter[Reason] = Counter()
         with self._state.transaction() as db:
-            open_incidents = grouping.load_open(db)
+            open_incidents = incidents.load_open(db)
             acknowledged = frozenset(self._state.acknowledgements(now))
             held = {one.fingerprint for incident in open_incidents for one in incident.findings}
             findings = self._state.findings([Status.FIRING])
             findings += self._state.findings(fingerprints=held)
             transitions = grouping.regroup(open_incidents, findings, acknowledged, now)
-            grouping.save(db, transitions)
+            incidents.save(db, transitions)
+            for transition in transitions:
+                for absorbed in transition.absorbed:
+                    ledger.inherit(db, absorbed, transition.incident.id)
             for transition in transitions:
                 decisions.update(self._plan_one(db, transition.incident, acknowledged, now))
             ledger.forget_closed(db, now, self._limits.keep)
@@ -204,8 +207,10 @@ class Dispatcher:
                     number=1 if before is None else before.number + 1,
                     why=WORDS[reason],
                     external_url=self._config.external_url,
+                    dedup_key=None if before is None else before.dedup_key,
                 )
-                ledger.commit(db, address, message, ledger.digest_of(incident), reason, now)
+                digest = ledger.digest_of(incident)
+                ledger.commit(db, incident.id, address, message, digest, reason, now)
         return reasons
 
     def _decide(

@@ -1,24 +1,26 @@
-"""Findings with one cause become one incident."""
+"""Findings with one cause become one incident, and stay one.
+
+What findings have in common is found by the detectors and stands in their evidence; a finding without a cause stands
+for itself, with those of its detector, workflow and step. Here it is decided which incident goes on as which.
+"""
 
 import hashlib
-import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
+from alerts.severity import RANK, severity_of
+from stallwatch.model.causes import cause_of
 from stallwatch.model.durations import rfc3339
-from stallwatch.model.findings import Finding, Incident, Severity, Status
-from stallwatch.model.findings_json import finding_from_json, finding_to_json
+from stallwatch.model.findings import Finding, Incident, Status, common_cause
 
-RANK: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+Key = tuple[str, ...]
 
 
 class GroupKey(NamedTuple):
-    """What findings of one incident share."""
+    """What findings share that are more of the same."""
 
     namespace: str
     engine: str
@@ -38,76 +40,209 @@ class Reason(StrEnum):
     """Why an incident is as it is after a look at the findings."""
 
     FIRST_FIRING = "first_firing"
+    SPLIT_OFF = "split_off"
+    ABSORBED = "absorbed"
     FINDING_JOINED = "finding_joined"
     SEVERITY_CHANGED = "severity_changed"
     REFRESHED = "refreshed"
     UNCHANGED = "unchanged"
     ALL_RESOLVED = "all_resolved"
     FINDINGS_GONE = "findings_gone"
+    MERGED = "merged"
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What became of one incident, and why."""
+    """What became of one incident, and why. `absorbed`: the incidents that were merged into it."""
 
     kind: Kind
     reason: Reason
     incident: Incident
+    absorbed: tuple[str, ...] = ()
 
 
-def key_of(finding: Finding) -> GroupKey:
-    """The group that a finding belongs to."""
+@dataclass(frozen=True)
+class _Move:
+    """Firing findings that belong together now, and the open incident that goes on as theirs, if one does."""
+
+    key: Key
+    findings: Sequence[Finding]
+    into: Incident | None
+
+
+def group_of(finding: Finding) -> GroupKey:
+    """The group that a finding belongs to when nothing else is known."""
     return GroupKey(
         finding.namespace, finding.engine, finding.detector, finding.workflow, finding.step
     )
 
 
+def key_of(finding: Finding) -> Key:
+    """What makes findings belong together: their cause, else their group."""
+    cause = cause_of(finding.evidence)
+    return ("", *group_of(finding)) if cause is None else cause.key
+
+
 def regroup(
-    open_incidents: Iterable[Incident],
+    open_incidents: Sequence[Incident],
     findings: Iterable[Finding],
     acknowledged: Collection[str],
     now: datetime,
 ) -> list[Transition]:
     """Bring the open incidents up to date with the findings; pure.
 
-    `findings`: all that fire, and in any status those that the open incidents hold (one of them
-    that is missing was deleted and counts as resolved). `acknowledged`: fingerprints that open
-    and join nothing.
+    `findings`: all that fire, and in any status those that the open incidents hold (one of them that is missing was
+    deleted and counts as resolved). `acknowledged`: fingerprints that open, join and move nothing.
 
-    1. An open incident takes the present state of its findings, and what joined its group.
-    2. It closes when all are resolved; pending and unknown ones keep it open.
-    3. What fires and has no incident opens one for its group.
+    1. What fires is grouped by its cause. A group goes on as the incident that holds most of it already, else as the
+       one that had this cause; if another group has more of that incident, as a new one.
+    2. An open incident takes the present state of its findings, without those that went to another.
+    3. An incident of which nothing is left because its findings have another's cause is merged into that.
+    4. It closes when all are resolved; pending and unknown findings keep it open.
     """
     known = {finding.fingerprint: finding for finding in findings}
-    firing: dict[GroupKey, list[Finding]] = {}
-    for finding in known.values():
-        if finding.status is Status.FIRING and finding.fingerprint not in acknowledged:
-            firing.setdefault(key_of(finding), []).append(finding)
-    transitions = []
+    firing = [
+        one
+        for one in known.values()
+        if one.status is Status.FIRING and one.fingerprint not in acknowledged
+    ]
+    moves = _moves(_groups(firing, open_incidents), open_incidents)
+    opened = [_open(move, open_incidents, now) for move in moves if move.into is None]
+    went = {
+        one.fingerprint: transition.incident.id
+        for transition in opened
+        for one in transition.incident.findings
+    } | {one.fingerprint: move.into.id for move in moves if move.into for one in move.findings}
+    joined = {move.into.id: move for move in moves if move.into is not None}
+    merged = {
+        incident.id: into
+        for incident in open_incidents
+        if incident.id not in joined and (into := _merges_into(incident, known, went))
+    }
+    advanced = []
     for incident in open_incidents:
-        group = firing.pop(key_of(incident.findings[0]), [])
-        transitions.append(_advance(incident, known, group, now))
-    transitions += [_open(key, firing[key], now) for key in sorted(firing)]
-    return transitions
+        if incident.id in merged:
+            advanced.append(_merge(incident, known, merged[incident.id], now))
+            continue
+        left_over = [
+            member
+            for other in open_incidents
+            if merged.get(other.id) == incident.id
+            for member in _present(other, known)
+            if member.fingerprint not in went
+        ]
+        absorbed = tuple(sorted(one for one, into in merged.items() if into == incident.id))
+        advanced.append(
+            _advance(incident, known, joined.get(incident.id), went, left_over, absorbed, now)
+        )
+    return advanced + opened
 
 
-def _advance(
-    incident: Incident, known: dict[str, Finding], group: list[Finding], now: datetime
-) -> Transition:
-    members = [
+def _groups(
+    firing: Iterable[Finding], open_incidents: Iterable[Incident]
+) -> dict[Key, list[Finding]]:
+    """What fires, by what it belongs together for. A finding without a cause stays where it is; if it is nowhere, it
+    belongs to more of the same."""
+    keys_of_held = {one.fingerprint: it.key for it in open_incidents for one in it.findings}
+    keys_of_groups: dict[GroupKey, Key] = {}
+    for incident in open_incidents:
+        for one in incident.findings:
+            keys_of_groups.setdefault(group_of(one), incident.key)
+    groups: dict[Key, list[Finding]] = {}
+    for finding in firing:
+        key = key_of(finding)
+        if cause_of(finding.evidence) is None:
+            key = keys_of_held.get(finding.fingerprint) or keys_of_groups.get(
+                group_of(finding), key
+            )
+        groups.setdefault(key, []).append(finding)
+    return groups
+
+
+def _moves(groups: Mapping[Key, list[Finding]], open_incidents: Iterable[Incident]) -> list[_Move]:
+    """Which group goes on as which incident: the pairs that share most first, each group and incident once."""
+    pairs = []
+    for incident in open_incidents:
+        held = {one.fingerprint for one in incident.findings}
+        for key, group in groups.items():
+            shared = sum(max(one.count, 1) for one in group if one.fingerprint in held)
+            if shared or key == incident.key:
+                rank = (shared, key == incident.key, RANK[incident.severity])
+                pairs.append((rank, incident, key))
+    # The older one goes first where nothing else decides.
+    pairs.sort(key=lambda pair: (pair[1].opened_at, pair[1].id))
+    pairs.sort(key=lambda pair: pair[0], reverse=True)
+    taken: dict[Key, Incident] = {}
+    used: set[str] = set()
+    for _, incident, key in pairs:
+        if key not in taken and incident.id not in used:
+            taken[key] = incident
+            used.add(incident.id)
+    return [_Move(key, _ordered(groups[key]), taken.get(key)) for key in sorted(groups)]
+
+
+def _merges_into(incident: Incident, known: Mapping[str, Finding], went: Mapping[str, str]) -> str:
+    """The incident that most of this one went to, if nothing that fires is left; else empty."""
+    weights: dict[str, int] = {}
+    for one in _present(incident, known):
+        into = went.get(one.fingerprint, incident.id)
+        if into != incident.id:
+            weights[into] = weights.get(into, 0) + max(one.count, 1)
+        elif one.status is Status.FIRING:
+            return ""
+    return max(sorted(weights), key=weights.__getitem__, default="")
+
+
+def _present(incident: Incident, known: Mapping[str, Finding]) -> list[Finding]:
+    return [
         known.get(member.fingerprint, replace(member, status=Status.RESOLVED))
         for member in incident.findings
     ]
-    held = {member.fingerprint for member in members}
-    joining = _ordered(finding for finding in group if finding.fingerprint not in held)
+
+
+def _merge(
+    incident: Incident, known: Mapping[str, Finding], into: str, now: datetime
+) -> Transition:
+    closed = replace(
+        incident, findings=tuple(_present(incident, known)), closed_at=now, merged_into=into
+    )
+    return Transition(Kind.CLOSED, Reason.MERGED, closed)
+
+
+def _advance(
+    incident: Incident,
+    known: Mapping[str, Finding],
+    move: _Move | None,
+    went: Mapping[str, str],
+    left_over: Sequence[Finding],
+    absorbed: tuple[str, ...],
+    now: datetime,
+) -> Transition:
+    """`left_over`: what the incidents that are merged into this one hold and does not fire."""
+    members = [
+        one
+        for one in _present(incident, known)
+        if went.get(one.fingerprint, incident.id) == incident.id
+    ]
+    held = {one.fingerprint for one in members}
+    arriving = [*(move.findings if move else ()), *left_over]
+    joining = _ordered(one for one in arriving if one.fingerprint not in held)
     everyone = (*members, *joining)
-    if all(finding.status is Status.RESOLVED for finding in everyone):
+    if all(one.status is Status.RESOLVED for one in everyone):
         gone = held.isdisjoint(known)
         reason = Reason.FINDINGS_GONE if gone else Reason.ALL_RESOLVED
         return Transition(Kind.CLOSED, reason, replace(incident, findings=everyone, closed_at=now))
-    severity = _worst(everyone)
-    updated = replace(incident, findings=everyone, severity=severity, cause=_cause(everyone))
-    if joining:
+    severity = severity_of(everyone, now, incident.severity)
+    updated = replace(
+        incident,
+        findings=everyone,
+        severity=severity,
+        cause=title_of(everyone),
+        key=move.key if move else incident.key,
+    )
+    if absorbed:
+        return Transition(Kind.CHANGED, Reason.ABSORBED, updated, absorbed)
+    if any(one.status is Status.FIRING for one in joining):
         return Transition(Kind.CHANGED, Reason.FINDING_JOINED, updated)
     if severity is not incident.severity:
         return Transition(Kind.CHANGED, Reason.SEVERITY_CHANGED, updated)
@@ -116,94 +251,45 @@ def _advance(
     return Transition(Kind.KEPT, Reason.UNCHANGED, incident)
 
 
-def _open(key: GroupKey, group: list[Finding], now: datetime) -> Transition:
-    findings = _ordered(group)
+def _open(move: _Move, open_incidents: Iterable[Incident], now: datetime) -> Transition:
+    ours = {one.fingerprint for one in move.findings}
+    origin = next(
+        (it.id for it in open_incidents if any(one.fingerprint in ours for one in it.findings)), ""
+    )
     incident = Incident(
-        id=_incident_id(key, findings, now),
-        cause=_cause(findings),
-        severity=_worst(findings),
+        id=_incident_id(move.key, move.findings, now),
+        cause=title_of(move.findings),
+        severity=severity_of(move.findings, now),
         opened_at=now,
         closed_at=None,
-        findings=findings,
+        findings=tuple(move.findings),
+        key=move.key,
+        split_from=origin,
     )
-    return Transition(Kind.OPENED, Reason.FIRST_FIRING, incident)
+    return Transition(Kind.OPENED, Reason.SPLIT_OFF if origin else Reason.FIRST_FIRING, incident)
 
 
-def _incident_id(key: GroupKey, findings: Iterable[Finding], now: datetime) -> str:
+def _incident_id(key: Key, findings: Iterable[Finding], now: datetime) -> str:
     """16 hex digits. The findings' numbers set a reopened trouble apart even within one instant."""
     states = [f"{finding.fingerprint}/{finding.number}" for finding in findings]
     text = "\x00".join((*key, rfc3339(now), *states))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _worst(findings: Iterable[Finding]) -> Severity:
-    """The highest severity of what is not over; only called when something is not."""
-    return max(
-        (finding.severity for finding in findings if finding.status is not Status.RESOLVED),
-        key=RANK.__getitem__,
-    )
-
-
-def _cause(findings: Collection[Finding]) -> str:
-    """The title of the worst finding that is not over, the earliest of equals."""
+def title_of(findings: Collection[Finding]) -> str:
+    """What a person would call it: the cause, where findings of different places have one, and the title of the worst
+    finding that is not over, the earliest of equals."""
     lasting = [finding for finding in findings if finding.status is not Status.RESOLVED]
     chief = min(lasting, key=lambda one: (-RANK[one.severity], one.first_seen, one.fingerprint))
     others = len(lasting) - 1
-    return f"{chief.title} (and {others} more like it)" if others else chief.title
+    if not others:
+        return chief.title
+    cause = common_cause(lasting)
+    if cause is None:
+        return f"{chief.title} (and {others} more like it)"
+    noun = "finding" if others == 1 else "findings"
+    return f"{cause.words[0].upper()}{cause.words[1:]}: {chief.title} (and {others} more {noun})"
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda one: (one.first_seen, one.fingerprint)))
-
-
-def save(db: sqlite3.Connection, transitions: Iterable[Transition]) -> None:
-    """Write what changed, inside the caller's transaction."""
-    for transition in transitions:
-        if transition.kind is Kind.KEPT:
-            continue
-        incident = transition.incident
-        bodies = [
-            {**finding_to_json(finding), "number": finding.number} for finding in incident.findings
-        ]
-        db.execute(
-            "INSERT OR REPLACE INTO incidents"
-            " (id, cause, severity, opened_at, closed_at, fingerprints, findings)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                incident.id,
-                incident.cause,
-                incident.severity.value,
-                rfc3339(incident.opened_at),
-                None if incident.closed_at is None else rfc3339(incident.closed_at),
-                _json([finding.fingerprint for finding in incident.findings]),
-                _json(bodies),
-            ),
-        )
-
-
-def load_open(db: sqlite3.Connection) -> list[Incident]:
-    """The open incidents, oldest first, with their findings as they were when last written."""
-    rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL ORDER BY opened_at, id")
-    return [_incident(row) for row in rows]
-
-
-def load_recent(db: sqlite3.Connection, limit: int = 1000) -> list[Incident]:
-    """Open and closed incidents, newest first."""
-    rows = db.execute("SELECT * FROM incidents ORDER BY opened_at DESC, id LIMIT ?", (limit,))
-    return [_incident(row) for row in rows]
-
-
-def _incident(row: sqlite3.Row) -> Incident:
-    bodies: list[dict[str, Any]] = msgspec.json.decode(row["findings"])
-    return Incident(
-        id=row["id"],
-        cause=row["cause"],
-        severity=Severity(row["severity"]),
-        opened_at=datetime.fromisoformat(row["opened_at"]),
-        closed_at=None if row["closed_at"] is None else datetime.fromisoformat(row["closed_at"]),
-        findings=tuple(finding_from_json(body, body["number"]) for body in bodies),
-    )
-
-
-def _json(data: object) -> str:
-    return msgspec.json.encode(data).decode()

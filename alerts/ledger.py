@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from alerts.grouping import RANK
 from alerts.message import Message
+from alerts.severity import RANK
 from stallwatch.config.alerts import RouteConfig
 from stallwatch.model.durations import rfc3339
 from stallwatch.model.findings import Incident, Severity, Status
@@ -82,12 +82,14 @@ class Digest:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What was last committed to be told: `state` is `firing` or `resolved`."""
+    """What was last committed to be told: `state` is `firing` or `resolved`, `dedup_key` what the target knows the
+    incident as."""
 
     digest: Digest
     at: datetime
     state: str
     number: int
+    dedup_key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,7 @@ def told_of(db: sqlite3.Connection, incident_id: str) -> dict[Address, Told]:
             at=datetime.fromisoformat(row["decided_at"]),
             state=row["decided_state"],
             number=row["number"],
+            dedup_key=row["dedup_key"],
         )
         for row in rows
     }
@@ -171,6 +174,7 @@ def told_of(db: sqlite3.Connection, incident_id: str) -> dict[Address, Told]:
 
 def commit(
     db: sqlite3.Connection,
+    incident_id: str,
     address: Address,
     message: Message,
     digest: Digest,
@@ -185,8 +189,9 @@ def commit(
     db.execute(
         """
         INSERT INTO deliveries (incident_id, receiver, target, number, decided_digest, decided_at,
-                                decided_state, reason, message, next_attempt_at)
-        VALUES (:id, :receiver, :target, :number, :digest, :now, :state, :reason, :message, :now)
+                                decided_state, reason, message, next_attempt_at, dedup_key)
+        VALUES (:id, :receiver, :target, :number, :digest, :now, :state, :reason, :message, :now,
+                :dedup_key)
         ON CONFLICT (incident_id, receiver, target) DO UPDATE SET
             number = excluded.number, decided_digest = excluded.decided_digest,
             decided_at = excluded.decided_at, decided_state = excluded.decided_state,
@@ -196,7 +201,8 @@ def commit(
             message = excluded.message, attempts = 0, last_error = ''
         """,
         {
-            "id": message.dedup_key,
+            "id": incident_id,
+            "dedup_key": message.dedup_key,
             "receiver": address.receiver,
             "target": address.target,
             "number": message.number,
@@ -206,6 +212,48 @@ def commit(
             "reason": reason.value,
             "message": msgspec.json.encode(message).decode(),
         },
+    )
+
+
+def inherit(db: sqlite3.Connection, absorbed_id: str, incident_id: str) -> None:
+    """The one incident was merged into the other: what was told of it counts as told of that.
+
+    A target that was told of both learns the end of the absorbed one, and nothing else. One that was told of the
+    absorbed one only goes on with it: what it is told of the other comes under the key that it knows, and what is on
+    its way to it meanwhile is found by that key.
+    """
+    told = told_of(db, incident_id)
+    for address, mine in told_of(db, absorbed_id).items():
+        theirs = told.get(address)
+        if mine.state != "firing":
+            continue
+        if theirs is None or theirs.state != "firing":
+            db.execute(
+                "DELETE FROM deliveries WHERE incident_id = ? AND receiver = ? AND target = ?",
+                (incident_id, *address),
+            )
+            db.execute(
+                "UPDATE deliveries SET incident_id = ?"
+                " WHERE incident_id = ? AND receiver = ? AND target = ?",
+                (incident_id, absorbed_id, *address),
+            )
+            continue
+        db.execute(
+            "UPDATE deliveries SET decided_digest = ?"
+            " WHERE incident_id = ? AND receiver = ? AND target = ?",
+            (
+                msgspec.json.encode(_both(theirs.digest, mine.digest)).decode(),
+                incident_id,
+                *address,
+            ),
+        )
+
+
+def _both(one: Digest, other: Digest) -> Digest:
+    return Digest(
+        severity=max(one.severity, other.severity, key=RANK.__getitem__),
+        count=one.count + other.count,
+        fingerprints=tuple(sorted({*one.fingerprints, *other.fingerprints})),
     )
 
 
@@ -225,7 +273,11 @@ def due(db: sqlite3.Connection, now: datetime) -> dict[Address, list[Delivery]]:
     for row in rows:
         address = Address(row["receiver"], row["target"])
         message = msgspec.json.decode(row["message"], type=Message)
-        delivery = Delivery(address=address, message=message, attempts=row["attempts"])
+        delivery = Delivery(
+            address=address,
+            message=message,
+            attempts=row["attempts"],
+        )
         found.setdefault(address, []).append(delivery)
     return found
 
@@ -247,7 +299,7 @@ def mark_told(db: sqlite3.Connection, delivery: Delivery, now: datetime) -> None
         """
         UPDATE deliveries SET told_number = ?, told_at = ?, told_state = ?,
             told_digest = iif(number = ?, decided_digest, told_digest)
-        WHERE incident_id = ? AND receiver = ? AND target = ? AND told_number < ?
+        WHERE dedup_key = ? AND receiver = ? AND target = ? AND told_number < ?
         """,
         (message.number, rfc3339(now), message.status, message.number, *key, message.number),
     )
@@ -272,7 +324,7 @@ def mark_failed(db: sqlite3.Connection, delivery: Delivery, error: str, next_at:
         """
         UPDATE deliveries SET attempts = iif(number = ?, attempts + 1, attempts),
             last_error = ?, next_attempt_at = max(next_attempt_at, ?)
-        WHERE incident_id = ? AND receiver = ? AND target = ? AND message IS NOT NULL
+        WHERE dedup_key = ? AND receiver = ? AND target = ? AND message IS NOT NULL
         """,
         (
             delivery.message.number,
@@ -293,7 +345,7 @@ def _settle(db: sqlite3.Connection, delivery: Delivery, error: str) -> None:
     db.execute(
         """
         UPDATE deliveries SET message = NULL, next_attempt_at = NULL, last_error = ?
-        WHERE incident_id = ? AND receiver = ? AND target = ? AND number = ?
+        WHERE dedup_key = ? AND receiver = ? AND target = ? AND number = ?
         """,
         (error, delivery.message.dedup_key, *delivery.address, delivery.message.number),
     )
@@ -303,6 +355,7 @@ def forget_closed(db: sqlite3.Connection, now: datetime, keep: timedelta) -> Non
     """Delete incidents that closed longer ago than `keep`, with their ledger and notes."""
     before = rfc3339(now - keep)
     old = "SELECT id FROM incidents WHERE closed_at < ?"
-    db.execute(f"DELETE FROM target_notes WHERE dedup_key IN ({old})", (before,))
+    keys = f"SELECT dedup_key FROM deliveries WHERE incident_id IN ({old})"
+    db.execute(f"DELETE FROM target_notes WHERE dedup_key IN ({keys})", (before,))
     db.execute(f"DELETE FROM deliveries WHERE incident_id IN ({old})", (before,))
     db.execute("DELETE FROM incidents WHERE closed_at < ?", (before,))

@@ -1,16 +1,19 @@
 """What a target is told: plain words and plain fields, nothing of the domain's types."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from alerts.grouping import group_of
+from stallwatch.model.causes import Cause
 from stallwatch.model.durations import format_duration
-from stallwatch.model.findings import Finding, Incident, Status
+from stallwatch.model.findings import Finding, Incident, Status, common_cause, executions_of
 
 EXECUTIONS_NAMED: Final = 5
 FINDINGS_EXPLAINED: Final = 3
 FINDINGS_LISTED: Final = 50
+NEXT_STEPS_NAMED: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,8 @@ class FindingSummary:
 class Message:
     """One telling of one incident.
 
-    `dedup_key` is the incident's and the same in all its tellings; `number` counts them, from 1,
+    `dedup_key` is the same in all its tellings to one target: the incident's id, or that of an incident that was
+    merged into it; `number` counts them, from 1,
     per target. `lines`: an explanation as a person would write it, one paragraph each. `why` says
     why it is told again, empty the first time. `findings` are at most FINDINGS_LISTED,
     `findings_left_out` the rest. It waits in the outbox over upgrades: a new field needs a default.
@@ -65,34 +69,28 @@ class Message:
 
 
 def build_message(
-    incident: Incident, *, receiver: str, number: int, why: str, external_url: str
+    incident: Incident,
+    *,
+    receiver: str,
+    number: int,
+    why: str,
+    external_url: str,
+    dedup_key: str | None = None,
 ) -> Message:
-    """Put an incident into words; resolved when it is closed."""
+    """Put an incident into words; resolved when it is closed. `dedup_key`: None for the incident's own."""
     started_at = min(finding.first_seen for finding in incident.findings)
-    first = incident.findings[0]
-    fields = {
-        "detector": first.detector,
-        "namespace": first.namespace,
-        "engine": first.engine,
-        "workflow": first.workflow,
-        "step": first.step,
-    }
     left_out = max(0, len(incident.findings) - FINDINGS_LISTED)
     return Message(
         receiver=receiver,
-        dedup_key=incident.id,
+        dedup_key=dedup_key or incident.id,
         number=number,
         status="firing" if incident.closed_at is None else "resolved",
         severity=incident.severity.value,
         title=incident.cause,
-        lines=tuple(_lines(incident, started_at)),
+        lines=tuple(_lines(incident, started_at, external_url)),
         why=why,
-        fields={name: value for name, value in fields.items() if value},
-        links=(
-            Link(
-                text="Open in Stallwatch", url=f"{external_url.rstrip('/')}/?incident={incident.id}"
-            ),
-        ),
+        fields=_fields(incident.findings),
+        links=(Link(text="Open in Stallwatch", url=_url(external_url, incident.id)),),
         findings=tuple(_summary(finding) for finding in incident.findings[:FINDINGS_LISTED]),
         findings_left_out=left_out,
         started_at=started_at,
@@ -110,26 +108,68 @@ def name_executions(executions: Iterable[str], total: int) -> str:
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def _lines(incident: Incident, started_at: datetime) -> Iterable[str]:
+def _lines(incident: Incident, started_at: datetime, external_url: str) -> Iterable[str]:
     lasting = [one for one in incident.findings if one.status is not Status.RESOLVED]
     told = lasting or list(incident.findings)
+    if incident.merged_into:
+        yield f"Merged into another incident, which goes on: {_url(external_url, incident.merged_into)}"
+        return
     if incident.closed_at is not None:
         lasted = format_duration((incident.closed_at - started_at).total_seconds())
         yield f"Over since {_utc(incident.closed_at)}; it lasted {lasted}."
+    elif incident.split_from:
+        yield f"Until now this was part of {_url(external_url, incident.split_from)}"
+    cause = common_cause(told) if len(told) > 1 else None
+    if cause is not None:
+        yield _cause(cause)
     for finding in told[:FINDINGS_EXPLAINED]:
         # A paragraph that only repeats the title helps nobody.
         if finding.explanation and finding.explanation != incident.cause:
             yield finding.explanation
     if len(told) > FINDINGS_EXPLAINED:
-        yield f"And {len(told) - FINDINGS_EXPLAINED} more findings of the same kind."
-    total = max(finding.count for finding in told)
-    executions = name_executions((name for one in told for name in one.executions), total)
+        alike = len({group_of(one) for one in told}) == 1
+        kind = " of the same kind" if alike else ""
+        yield f"And {len(told) - FINDINGS_EXPLAINED} more findings{kind}."
+    executions = name_executions(
+        (name for one in told for name in one.executions), executions_of(told)
+    )
     if executions:
         yield f"Executions: {executions}."
     if incident.closed_at is None:
         steps = list(dict.fromkeys(step for one in told for step in one.next_steps))
         if steps:
-            yield "What to do: " + "; ".join(step.rstrip(".") for step in steps) + "."
+            yield (
+                "What to do: "
+                + "; ".join(step.rstrip(".") for step in steps[:NEXT_STEPS_NAMED])
+                + "."
+            )
+
+
+def _cause(cause: Cause) -> str:
+    """`What they share is downstream stripe: 96 % of its attempts are affected, elsewhere 0.2 %.`"""
+    also = f" ({' and '.join(cause.also)} cannot be told apart from it)" if cause.also else ""
+    return (
+        f"What they share is {cause.words}{also}: {100 * cause.inside:.3g} % of its attempts, open or of the last "
+        f"minutes, are affected, elsewhere {100 * cause.outside:.2g} %."
+    )
+
+
+def _fields(findings: Sequence[Finding]) -> dict[str, str]:
+    """What all findings share."""
+    lasting = [one for one in findings if one.status is not Status.RESOLVED] or findings
+    groups = [group_of(one)._asdict() for one in lasting]
+    names = ("detector", "namespace", "engine", "workflow", "step")
+    shared = {
+        name: groups[0][name] for name in names if len({group[name] for group in groups}) == 1
+    }
+    cause = common_cause(lasting)
+    if cause is not None:
+        shared["cause"] = cause.words
+    return {name: value for name, value in shared.items() if value}
+
+
+def _url(external_url: str, incident_id: str) -> str:
+    return f"{external_url.rstrip('/')}/?incident={incident_id}"
 
 
 def _summary(finding: Finding) -> FindingSummary:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from alerts.grouping import key_of
+from alerts.grouping import group_of
 from stallwatch.config.alerts import AlertsConfig, Matcher, RouteConfig, parse_matcher
-from stallwatch.model.findings import Incident
+from stallwatch.model.findings import Incident, Status
 
 
 class RouteReason(StrEnum):
@@ -32,11 +32,14 @@ class Router:
         ]
 
     def receivers(self, incident: Incident) -> list[Routed]:
-        """From the top, each receiver once; the first receiver of all when nothing matches."""
+        """From the top, each receiver once; the first receiver of all when nothing matches.
+
+        A route matches an incident when it matches one of its findings that is not over.
+        """
         labels = labels_of(incident)
         found: dict[str, Routed] = {}
         for route, matchers in self._routes:
-            if not all(matcher.matches(labels) for matcher in matchers):
+            if not any(all(matcher.matches(one) for matcher in matchers) for one in labels):
                 continue
             if route.receiver not in found:
                 found[route.receiver] = Routed(route.receiver, route, RouteReason.MATCHED)
@@ -47,6 +50,8 @@ class Router:
         return list(found.values())
 
 
-def labels_of(incident: Incident) -> dict[str, str]:
-    """What matchers look at: the words that the incident's findings share, and its severity."""
-    return {**key_of(incident.findings[0])._asdict(), "severity": incident.severity.value}
+def labels_of(incident: Incident) -> list[dict[str, str]]:
+    """What matchers look at: the words of each of the incident's findings, and the incident's severity."""
+    lasting = [one for one in incident.findings if one.status is not Status.RESOLVED]
+    groups = {group_of(finding) for finding in lasting or incident.findings}
+    return [{**group._asdict(), "severity": incident.severity.value} for group in sorted(groups)]

@@ -52,8 +52,8 @@ class WebhookTarget:
 def body_of(message: Message) -> dict[str, Any]:
     """The JSON body."""
     link = message.links[0].url if message.links else ""
-    group_labels = {"alertname": message.fields.get("detector", "")} | {
-        name: message.fields[name] for name in LABELS if name in message.fields
+    group_labels = {"alertname": message.fields.get("detector", "incident")} | {
+        name: message.fields[name] for name in (*LABELS, "cause") if name in message.fields
     }
     described = "\n".join(line for line in (message.why, *message.lines) if line)
     pairs = ", ".join(f'{name}="{value}"' for name, value in group_labels.items())

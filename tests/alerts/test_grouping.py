@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from alerts import grouping
+from alerts import incidents
 from alerts.grouping import Kind, Reason, regroup
 from stallwatch.model.findings import Finding, Incident, Severity, Status
 from stallwatch.store.state import State
@@ -94,15 +94,27 @@ def test_incidents_survive_in_the_state() -> None:
     state = State(None)
     transitions = regroup([], [finding("f1"), finding("f2", step="ship")], (), NOW)
     with state.transaction() as db:
-        grouping.save(db, transitions)
+        incidents.save(db, transitions)
     with state.transaction() as db:
-        loaded = grouping.load_open(db)
+        loaded = incidents.load_open(db)
     assert sorted(loaded, key=lambda one: one.id) == sorted(
         (transition.incident for transition in transitions), key=lambda one: one.id
     )
     closed = regroup(loaded, [], (), LATER)
     with state.transaction() as db:
-        grouping.save(db, closed)
-        assert grouping.load_open(db) == []
-        assert len(grouping.load_recent(db)) == 2
+        incidents.save(db, closed)
+        assert incidents.load_open(db) == []
+        assert len(incidents.load_recent(db)) == 2
+    state.close()
+
+
+def test_an_incident_of_an_earlier_stallwatch_goes_on() -> None:
+    """Its row has no key yet."""
+    state = State(None)
+    with state.transaction() as db:
+        incidents.save(db, regroup([], [finding("f1")], (), NOW))
+        db.execute("UPDATE incidents SET key = '[]'")
+        (loaded,) = incidents.load_open(db)
+    (kept,) = regroup([loaded], [finding("f1"), finding("f2")], (), LATER)
+    assert (kept.incident.id, kept.reason) == (loaded.id, Reason.FINDING_JOINED)
     state.close()

@@ -19,7 +19,7 @@ def after(seconds: float) -> datetime:
 
 
 def told(one: Incident, state: str = "firing") -> Told:
-    return Told(digest=digest_of(one), at=NOW, state=state, number=1)
+    return Told(digest=digest_of(one), at=NOW, state=state, number=1, dedup_key=one.id)
 
 
 BASE = incident(finding(count=3))
@@ -70,7 +70,9 @@ def test_exactly_the_reasons_with_words_tell() -> None:
 def commit(state: State, number: int, seconds: float = 0) -> None:
     with state.transaction() as db:
         one = message(number=number)
-        ledger.commit(db, ADDRESS, one, digest_of(BASE), Reason.OPENED, after(seconds))
+        ledger.commit(
+            db, one.dedup_key, ADDRESS, one, digest_of(BASE), Reason.OPENED, after(seconds)
+        )
 
 
 def due(state: State, seconds: float) -> list[ledger.Delivery]:
@@ -129,8 +131,10 @@ def test_one_target_never_crowds_out_another() -> None:
     with state.transaction() as db:
         for number in range(ledger.DUE_MAX + 5):
             one = replace(message(), dedup_key=f"i{number}")
-            ledger.commit(db, ADDRESS, one, digest_of(BASE), Reason.OPENED, NOW)
-        ledger.commit(db, other, message(), digest_of(BASE), Reason.OPENED, after(1))
+            ledger.commit(db, one.dedup_key, ADDRESS, one, digest_of(BASE), Reason.OPENED, NOW)
+        ledger.commit(
+            db, message().dedup_key, other, message(), digest_of(BASE), Reason.OPENED, after(1)
+        )
         found = ledger.due(db, after(1))
         assert len(found[ADDRESS]) == ledger.DUE_MAX
         assert len(found[other]) == 1

@@ -4,6 +4,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from alerts.message import Message
 from stallwatch.clock import ManualClock
 from stallwatch.config.alerts import AlertsConfig
 from stallwatch.errors import Transient
+from stallwatch.model.causes import EVIDENCE, Cause
 from stallwatch.model.findings import Severity, Status
 from stallwatch.store.state import State
 from tests.alerts.helpers import NOW, finding
@@ -30,6 +32,7 @@ CHANGES = st.tuples(
     st.sampled_from(Status),
     st.sampled_from([Severity.WARNING, Severity.CRITICAL]),
     st.integers(1, 40),
+    st.sampled_from([None, "stripe", "paypal"]),
 )
 TICKS = st.sampled_from(["whole", "dies_before_sending", "dies_after_sending", "target_away"])
 STORY = st.lists(st.tuples(st.lists(CHANGES, max_size=3), TICKS, st.integers(0, 400)), max_size=25)
@@ -73,21 +76,27 @@ class World:
         self.state = State(self.path)
         self.dispatcher = self.build()
 
-    def change(self, name: str, status: Status, severity: Severity, count: int) -> None:
+    def change(
+        self,
+        name: str,
+        status: Status,
+        severity: Severity,
+        count: int,
+        downstream: str | None = None,
+    ) -> None:
         self.numbers[name] += 1
-        step = "charge" if name.startswith("f") else "ship"
-        self.state.save_findings(
-            [
-                finding(
-                    name,
-                    status=status,
-                    severity=severity,
-                    count=count,
-                    step=step,
-                    number=self.numbers[name],
-                )
-            ]
+        changed = finding(
+            name,
+            status=status,
+            severity=severity,
+            count=count,
+            step="charge" if name.startswith("f") else "ship",
+            number=self.numbers[name],
         )
+        if downstream is not None:
+            cause = Cause(dimension="downstream", value=downstream)
+            changed = replace(changed, evidence={EVIDENCE: cause.as_evidence()})
+        self.state.save_findings([changed])
 
     def tick(self, how: str) -> None:
         self.interrupted |= how != "whole"
@@ -108,7 +117,7 @@ class World:
 @settings(max_examples=60, deadline=None)
 @given(STORY)
 def test_told_once_per_change_and_closed_once(
-    story: list[tuple[list[tuple[str, Status, Severity, int]], str, int]],
+    story: list[tuple[list[tuple[str, Status, Severity, int, str | None]], str, int]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "state.db")
