@@ -23,6 +23,7 @@ PROXY_PATH: Final = "/clickhouse"
 LOCAL_USER: Final = "local"
 """Any name would do: only the token that is sent as its password counts."""
 DETECT_TIMEOUT_S: Final = 600.0
+REPLAY_TIMEOUT_S: Final = 6 * 3600.0
 
 
 def data_folder(settings: Settings) -> Path | None:

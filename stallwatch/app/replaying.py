@@ -5,10 +5,11 @@ anyone else reads, and no one is told."""
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from detectors.brain import Brain
+from stallwatch.app.history_copy import PAST, HistoryCopy
 from stallwatch.clock import Clock, SystemClock
 from stallwatch.config import DetectorsConfig, load_detectors
 from stallwatch.errors import InputError
@@ -32,8 +33,6 @@ WARM_UP_TICKS: Final = tuple(
 )
 """How long before the moment asked for the detectors are asked as well: when a finding began is
 known that finely."""
-PAST: Final = timedelta(days=7)
-"""What detectors learn from, before the warm-up."""
 
 _numbers = itertools.count(1)
 
@@ -158,7 +157,7 @@ def detect_at(
         raise InputError(f"{rfc3339(at)} is beyond what is kept: events are deleted after {kept}")
     epoch = at - WARM_UP
     with store.scratch(f"detect_{next(_numbers)}", at) as scratch:
-        copied = _Copy(store, scratch, at)
+        copied = HistoryCopy(store, scratch, at - WARM_UP - PAST, at)
         copied.definitions()
         copied.move_to(epoch)
         state = State(None)
@@ -170,74 +169,3 @@ def detect_at(
         found = brain.findings()
         state.close()
     return [one for one in found if only is None or one.detector in only]
-
-
-class _Copy:
-    """Events and deliveries on their way from one database to another, by receive time.
-
-    Of the past only what can matter: the last PAST before the warm-up, and the whole of executions
-    that were heard of since.
-    """
-
-    _EVENTS: Final = """
-        INSERT INTO `{target}`.step_event_log ({columns})
-        SELECT {selected}
-        FROM step_event_log FINAL
-        WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
-            AND received_at < {{upto:DateTime64(6, 'UTC')}}
-            AND execution_key IN
-            (
-                SELECT execution_key
-                FROM step_event_log
-                WHERE received_at >= {{past:DateTime64(6, 'UTC')}}
-                    AND received_at < {{at:DateTime64(6, 'UTC')}}
-                UNION DISTINCT
-                SELECT execution_key FROM execution_fold FINAL WHERE ended_at IS NULL
-            )"""
-    _BEATS: Final = """
-        INSERT INTO `{target}`.sender_beat
-        SELECT *
-        FROM sender_beat
-        WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
-            AND received_at < {{upto:DateTime64(6, 'UTC')}}
-            AND received_at >= {{past:DateTime64(6, 'UTC')}}"""
-
-    def __init__(self, source: Store, target: Store, at: datetime) -> None:
-        self._source = source
-        self._target = target
-        self._at = at
-        self._since = datetime(1970, 1, 1, tzinfo=UTC)
-        columns = source.select(
-            "SELECT name FROM system.columns WHERE database = currentDatabase() "
-            "AND table = 'step_event_log' AND default_kind != 'MATERIALIZED'"
-        )
-        self._columns = [str(row["name"]) for row in columns]
-
-    def definitions(self) -> None:
-        """Copy what is declared: of what was before, nothing is kept."""
-        database = self._target.engine.database
-        self._source.engine.command(
-            f"INSERT INTO `{database}`.definition_log SELECT * FROM definition_log"
-        )
-
-    def move_to(self, upto: datetime) -> None:
-        """Copy what was received before `upto` and not copied yet, and fold it."""
-        with self._target.batch(upto) as batch:
-            self._copy(upto, batch)
-        self._target.fold(upto)
-        self._since = upto
-
-    def _copy(self, upto: datetime, batch: int) -> None:
-        selected = [f"{batch} AS batch" if name == "batch" else name for name in self._columns]
-        database = self._target.engine.database
-        parameters = {
-            "since": self._since,
-            "upto": upto,
-            "past": self._at - WARM_UP - PAST,
-            "at": self._at,
-        }
-        events = self._EVENTS.format(
-            target=database, columns=", ".join(self._columns), selected=", ".join(selected)
-        )
-        self._source.engine.command(events, parameters)
-        self._source.engine.command(self._BEATS.format(target=database), parameters)

@@ -1,7 +1,9 @@
-"""`detect` and `check`: detectors asked once, and scenario files."""
+"""`detect`, `check` and `replay`: detectors asked once, over scenario files, and over stored history."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -9,7 +11,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from stallwatch.app import replaying
-from stallwatch.app.access import DETECT_TIMEOUT_S, ask, own_store, serving
+from stallwatch.app.access import DETECT_TIMEOUT_S, REPLAY_TIMEOUT_S, ask, own_store, serving
+from stallwatch.app.replay.scoring import replayed
 from stallwatch.app.scenarios import temporary_store
 from stallwatch.cli.common import (
     CLOCK,
@@ -19,22 +22,36 @@ from stallwatch.cli.common import (
     err,
     out,
     print_json,
+    print_rows,
     settings_from,
     time_option,
 )
 from stallwatch.cli.reading import print_findings
 from stallwatch.errors import UsageError
-from stallwatch.model.durations import rfc3339
+from stallwatch.model.durations import parse_duration_s, rfc3339
 from stallwatch.model.findings import DETECTOR_IDS
 from stallwatch.model.findings_json import finding_to_json
 from stallwatch.model.plain_text import harmless
 from stallwatch.simulator.scenario import load_scenario
+
+_SCORE_COLUMNS: Final = (
+    "detector",
+    "findings",
+    "executions",
+    "true",
+    "false_alarms",
+    "false_alarms_per_week",
+    "unknown",
+    "age_p50_s",
+    "delay_ratio_p50",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(detect)
     app.command()(check)
+    app.command()(replay)
 
 
 def detect(
@@ -114,6 +131,83 @@ def check(
         out().print(f"{len(results) - failed} passed, {failed} failed")
     if failed:
         raise typer.Exit(1)
+
+
+def replay(
+    since: Annotated[
+        str, typer.Option("--since", help="Judge from then on; what was before teaches.")
+    ],
+    until: Annotated[str, typer.Option("--until", help="Up to then.")] = "now",
+    every: Annotated[
+        str,
+        typer.Option("--every", help="Time between two ticks; default: 500 ticks, 5s at least."),
+    ] = "",
+    detector: Annotated[str, typer.Option("--detector", help="Only this detector.")] = "",
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect", help="A file with `expect` as in a scenario, counted from --since."
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Also list each finding and its fate.")
+    ] = False,
+    format_: FormatOption = Format.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Play stored history to the detectors again: a scorecard of findings, delays and false alarms.
+
+    Works on a scratch copy; writes and alerts nothing. Exit status 1 if an expectation failed.
+    """
+    if detector and detector not in DETECTOR_IDS:
+        raise UsageError(
+            f"--detector: there is no {detector!r}; there are {', '.join(DETECTOR_IDS)}"
+        )
+    settings = settings_from(config)
+    asked = {
+        "since": rfc3339(time_option(since)),
+        "until": rfc3339(time_option(until)),
+        "every_s": parse_duration_s(every) if every else None,
+        "only": [detector] if detector else None,
+        "expect": None if expect is None else str(expect.absolute()),
+    }
+    holder = serving(settings)
+    if holder is not None:
+        with err().status("Replaying …"):
+            answer = ask(holder, "replay", REPLAY_TIMEOUT_S, **asked)
+    else:
+        with own_store(settings, CLOCK) as store, _replay_bar() as progress:
+            answer = replayed(store, settings, CLOCK.now(), asked, progress)
+    print_scorecard(answer["scorecard"], format_, show)
+    for problem in answer["problems"]:
+        err().print(Text(harmless(problem)), style="red", soft_wrap=True)
+    if answer["problems"]:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _replay_bar() -> Iterator[Callable[[float], None]]:
+    console = err()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Replaying", total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def print_scorecard(rows: list[dict[str, Any]], format_: Format, show: bool) -> None:
+    """The scorecard of a replay; `show`: with each finding, and what became of it."""
+    if format_ is Format.JSON:
+        print_json(rows)
+        return
+    told = [row for row in rows if row["findings"]]
+    print_rows(told, _SCORE_COLUMNS, format_, "Nothing was found.")
+    for row in rows:
+        if "coverage" in row and row["coverage"] is not None:
+            out().print(
+                f"{row['attempts']:,} attempts, {100 * row['coverage']:.3g} % of them of steps with a limit; "
+                f"{row['missed']:,} that outlived theirs were not called."
+            )
+    for row in told if show else ():
+        print_rows(row["found"], ("fired_at", "ended_at", "title"), format_, "")
 
 
 def _print_result(result: dict[str, Any]) -> None:

@@ -1,0 +1,85 @@
+"""Stored history, received again in a scratch database as it was received then."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from stallwatch.store import Store
+
+PAST: Final = timedelta(days=7)
+"""What detectors learn from, before the time that they judge."""
+
+
+class HistoryCopy:
+    """Events and deliveries on their way from one database to another, by receive time.
+
+    Of the past only what can matter: what was received since `past`, and the whole of executions that were heard of
+    since, or are open.
+    """
+
+    _EVENTS: Final = """
+        INSERT INTO `{target}`.step_event_log ({columns})
+        SELECT {selected}
+        FROM step_event_log FINAL
+        WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
+            AND received_at < {{upto:DateTime64(6, 'UTC')}}
+            AND execution_key IN
+            (
+                SELECT execution_key
+                FROM step_event_log
+                WHERE received_at >= {{past:DateTime64(6, 'UTC')}}
+                    AND received_at < {{at:DateTime64(6, 'UTC')}}
+                UNION DISTINCT
+                SELECT execution_key FROM open_execution FINAL
+                UNION DISTINCT
+                SELECT execution_key FROM execution_fold WHERE folded >= {{at_us:UInt64}}
+            )"""
+    _BEATS: Final = """
+        INSERT INTO `{target}`.sender_beat
+        SELECT *
+        FROM sender_beat
+        WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
+            AND received_at < {{upto:DateTime64(6, 'UTC')}}
+            AND received_at >= {{past:DateTime64(6, 'UTC')}}"""
+
+    def __init__(self, source: Store, target: Store, past: datetime, at: datetime) -> None:
+        """Nothing that was received at or after `at` will be copied."""
+        self._source = source
+        self._target = target
+        self._past = past
+        self._at = at
+        self._since = datetime(1970, 1, 1, tzinfo=UTC)
+        columns = source.select(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() "
+            "AND table = 'step_event_log' AND default_kind != 'MATERIALIZED'"
+        )
+        self._columns = [str(row["name"]) for row in columns]
+
+    def definitions(self) -> None:
+        """Copy what is declared: of what was before, nothing is kept."""
+        database = self._target.engine.database
+        self._source.engine.command(
+            f"INSERT INTO `{database}`.definition_log SELECT * FROM definition_log"
+        )
+
+    def move_to(self, upto: datetime) -> None:
+        """Copy what was received before `upto` and not copied yet, and fold it."""
+        with self._target.batch(upto) as batch:
+            self._copy(upto, batch)
+        self._target.fold(upto)
+        self._since = upto
+
+    def _copy(self, upto: datetime, batch: int) -> None:
+        selected = [f"{batch} AS batch" if name == "batch" else name for name in self._columns]
+        database = self._target.engine.database
+        parameters = {
+            "since": self._since,
+            "upto": upto,
+            "past": self._past,
+            "at": self._at,
+            "at_us": max(0, int(self._at.timestamp() * 1e6)),
+        }
+        events = self._EVENTS.format(
+            target=database, columns=", ".join(self._columns), selected=", ".join(selected)
+        )
+        self._source.engine.command(events, parameters)
+        self._source.engine.command(self._BEATS.format(target=database), parameters)

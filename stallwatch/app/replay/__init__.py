@@ -1,0 +1,1 @@
+"""`stallwatch replay`: detectors over stored history, and a scorecard of what they called."""

@@ -1,0 +1,150 @@
+"""Detectors over stored history, tick by tick, and what they called when."""
+
+import itertools
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from detectors.brain import Brain
+from detectors.calibration import Calibration
+from detectors.registry import DETECTORS
+from stallwatch.app.history_copy import PAST, HistoryCopy
+from stallwatch.config import DetectorsConfig
+from stallwatch.errors import InputError
+from stallwatch.model.durations import format_duration, rfc3339
+from stallwatch.model.findings import Finding, Status
+from stallwatch.simulator.expectations import Expectation, check_expectation, parse_expectation
+from stallwatch.simulator.spec import read_yaml
+from stallwatch.store import Store
+from stallwatch.store.state import State
+
+TICKS_USUAL: Final = 500
+TICKS_MAX: Final = 20_000
+TICK_MIN: Final = timedelta(seconds=5)
+CALIBRATION_EVERY: Final = timedelta(hours=1)
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Episode:
+    """A finding from when it first fired to when it no longer did. `flagged`: when it first named each execution;
+    `ended_at` None: it still fired at the end of the replay."""
+
+    finding: Finding
+    fired_at: datetime
+    ended_at: datetime | None = None
+    flagged: dict[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a replay saw. `problems`: expectations that did not hold, a sentence each."""
+
+    since: datetime
+    until: datetime
+    tick: timedelta
+    asked: frozenset[str]
+    episodes: Sequence[Episode]
+    calibration: Calibration
+    problems: Sequence[str]
+
+
+def tick_length(since: datetime, until: datetime, every_s: float | None) -> timedelta:
+    """How far apart the ticks are: as asked, else about TICKS_USUAL of them."""
+    span = until - since
+    if every_s is None:
+        return max(TICK_MIN, span / TICKS_USUAL)
+    every = timedelta(seconds=every_s)
+    if span / every > TICKS_MAX:
+        least = format_duration(span / timedelta(seconds=1) / TICKS_MAX)
+        raise InputError(
+            f"--every: {format_duration(every_s)} is too often for so long a time: {least} or more"
+        )
+    return every
+
+
+def load_expectations(path: Path, since: datetime) -> list[Expectation]:
+    """The `expect` of a file as in a scenario, offsets counted from `since`; InputError names file and line."""
+    children = read_yaml(path).mapping(("name", "expect"), ("expect",))
+    found = [parse_expectation(item, since) for item in children["expect"].sequence()]
+    return sorted(found, key=lambda expectation: expectation.at)
+
+
+def play(
+    store: Store,
+    config: DetectorsConfig,
+    since: datetime,
+    until: datetime,
+    every: timedelta,
+    only: Collection[str] | None = None,
+    expectations: Sequence[Expectation] = (),
+    progress: Callable[[datetime], None] = lambda at: None,
+) -> Played:
+    """Receive the stored history again in a scratch database, and ask the detectors at each tick in (since, until].
+
+    What was received before `since` only teaches. `progress` is told how far it came. Raises InputError for an
+    expectation outside the time.
+    """
+    for expectation in expectations:
+        if not since <= expectation.at <= until:
+            raise InputError(f"line {expectation.line}: {rfc3339(expectation.at)} is not replayed")
+    episodes = _Episodes()
+    problems: list[str] = []
+    with store.scratch(f"replay_{next(_numbers)}", since) as scratch:
+        copied = HistoryCopy(store, scratch, since - PAST, until)
+        copied.definitions()
+        copied.move_to(since)
+        state = State(None)
+        brain = Brain(scratch, state, config, epoch=since)
+        calibration = brain.calibrate(since)
+        calibrated_at = since
+        for at in _ticks(since, until, every, [one.at for one in expectations]):
+            copied.move_to(at)
+            if at - calibrated_at >= CALIBRATION_EVERY:
+                calibration = brain.calibrate(at)
+                calibrated_at = at
+            brain.tick(at, only)
+            firing = [one for one in brain.findings() if one.status is Status.FIRING]
+            told = [one for one in firing if only is None or one.detector in only]
+            episodes.see(at, told)
+            for expectation in expectations:
+                if expectation.at == at:
+                    problems += check_expectation(expectation, told)
+            progress(at)
+        state.close()
+    asked = {
+        one.id for one in DETECTORS if config.wants(one.id) and (only is None or one.id in only)
+    }
+    return Played(since, until, every, frozenset(asked), episodes.all, calibration, problems)
+
+
+def _ticks(
+    since: datetime, until: datetime, every: timedelta, also: Collection[datetime]
+) -> list[datetime]:
+    number = int((until - since) / every)
+    regular = {since + (place + 1) * every for place in range(number)}
+    return sorted({*regular, until, *also})
+
+
+class _Episodes:
+    """Follows the findings that fire from tick to tick."""
+
+    def __init__(self) -> None:
+        self.all: list[Episode] = []
+        self._open: dict[str, Episode] = {}
+
+    def see(self, at: datetime, firing: Sequence[Finding]) -> None:
+        present = {finding.fingerprint: finding for finding in firing}
+        for fingerprint in [one for one in self._open if one not in present]:
+            self._open.pop(fingerprint).ended_at = at
+        for fingerprint, finding in present.items():
+            episode = self._open.get(fingerprint)
+            if episode is None:
+                episode = self._open[fingerprint] = Episode(finding, at)
+                self.all.append(episode)
+            episode.finding = finding
+            for execution in finding.executions:
+                episode.flagged.setdefault(execution, at)
