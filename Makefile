@@ -44,11 +44,12 @@ test: check ## check, then all tests (ARGS="-k fold" narrows them)
 bench: .venv/.bench ## Measure into benchmarks/RESULTS.md; QUICK=1 takes a minute (ARGS="--case server")
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--out benchmarks/RESULTS.md) $(ARGS)
 
-soak: .venv/.dev ## Kills, outages and a full disk under load, then flat memory (KILLS=200 OUTAGE_S=600 MINUTES=20)
+soak: .venv/.dev ## Kills, outages and a full disk under load, then flat memory, then seeded worlds (KILLS=200 OUTAGE_S=600 MINUTES=20 SEEDS=2000)
 	STALLWATCH_TEST_KILLS=$(or $(KILLS),200) STALLWATCH_TEST_OUTAGE_S=$(or $(OUTAGE_S),600) \
 		$(BIN)/pytest -q -s tests/app/test_serve.py tests/app/test_faults.py -k 'sigkill or faults'
 	STALLWATCH_TEST_STORIES=1 $(BIN)/pytest -q tests/app/test_engine_findings.py
 	$(BIN)/python -m tests.app.soak --minutes $(or $(MINUTES),20)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000)
 
 fuzz: .venv/.dev ## Every decoder and endpoint under garbage (SECONDS=600)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --group fuzz

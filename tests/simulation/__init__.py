@@ -1,0 +1,1 @@
+"""The whole of Stallwatch on a manual clock, over seeded worlds with seeded faults."""
