@@ -1,7 +1,8 @@
 """What a user is told of real engines: the right findings, and no others.
 
 One `serve` asks a real Temporal server and a real interpreter of state machines (moto), and gets the spans of the
-Temporal SDK as well. Much goes well, some things hang, fail or wait, and Temporal is away for a while.
+Temporal SDK as well. Much goes well, some things hang, fail or wait, a worker is killed, and Temporal is away for a
+while.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from stallwatch.simulator.spec import plain_spec
 from stallwatch.simulator.workflows import parse_history
 from tests.app.running import Place, run_all, until
 from tests.collector.engines.stepfunctions_endpoint import Endpoint, client_of, moto_server
-from tests.collector.engines.temporal_worker import NOBODY, QUEUE
+from tests.collector.engines.temporal_worker import DOOMED, NOBODY, QUEUE
 from tests.requirements import require
 
 pytestmark = pytest.mark.slow
@@ -48,6 +49,8 @@ Told = tuple[str, str, str, tuple[str, ...]]
 STORIES: Final = "STALLWATCH_TEST_STORIES" in os.environ  # noqa: TID251 - no setting of the product
 STILL_S: Final = 35.0
 """Longer than `stalled_execution` lets any execution stand still."""
+TOLD_S: Final = 180.0
+"""A compensation is awaited for a minute, and the machine may be busy."""
 AWAY_S: Final = 40.0
 """Longer than that too, and than it takes until a standstill that began meanwhile is told."""
 BACK_S: Final = 8.0
@@ -65,34 +68,56 @@ def step(name: str, **fields: Any) -> dict[str, Any]:
     return {"step": name, "duration": WORK, **fields}
 
 
+SAGA: Final = [step("reserve"), step("charge", may_fail=True), step("release", on_failure=True)]
+"""That `release` undoes `reserve` is said nowhere: 60 failures show it."""
 PAST: Final[dict[str, dict[str, list[dict[str, Any]]]]] = {
     "temporal": {
-        **{name: [step("work")] for name in ("Plain", "Frozen", "Exceeded", "Unheard", "Broken", "Failed")},
+        **{name: [step("work")] for name in ("Plain", "Frozen", "Exceeded", "Broken", "Failed")},
+        # That nobody starts it is known long before all of it takes too long.
+        "Unheard": [step("work", queue_wait=WORK, duration={"constant": "20s"})],
         "Parallel": [{"parallel": [step("work"), step("work"), step("work")]}],
         "Retried": [step("flaky", retry={"share": 0.7, "max_attempts": 3, "backoff": "1s"})],
         "Stormy": [step("flaky")],
         "Signaled": [step("work"), step("signal", waiting_on="signal"), step("work")],
         "Slept": [step("timer", waiting_on="timer")],
+        "Doomed": [step("work", queue=DOOMED)],
+        "Forked": [step("work"), step("refuse")],
+        "Shrugged": [step("work"), step("refuse")],
+        "Sold": SAGA,
     },
     "stepfunctions": {
         "quick": [step("Send")],
         "asks": [step("Ask", waiting_on="callback")],
         "sleeps": [step("Sleep", waiting_on="timer")],
         "fails": [step("Boom")],
+        "forks": [step("Send"), step("Boom")],
         "heals": [step("Send")],
     },
 }  # fmt: skip
+BUSY: Final = {"Doomed": {"n": 2000, "every": "200ms"}}
+"""Where so much ended, a silence is noticed before a single step is late."""
+FAILING: Final = {"Sold": {"fail": 0.3}}
 STORM: Final = 8
+HELD: Final = tuple(f"doomed-{number}" for number in range(8))
+"""At work when their worker is killed."""
+AFTER: Final = tuple(f"doomed-after-{number}" for number in range(2))
 TOLD: Final[set[Told]] = {
     ("stalled_step", "Frozen", "work", ("frozen",)),
-    ("overdue_execution", "Unheard", "", ("unheard",)),
+    ("dead_queue", "Doomed", "", (*HELD, *AFTER)),
+    ("never_started", "Unheard", "work", ("unheard",)),
     ("overdue_execution", "Plain", "", ("untaken",)),
     ("overdue_execution", "Broken", "", ("broken",)),
     ("retries_exhausted", "Exceeded", "work", ("exceeded",)),
     ("failed_execution", "Exceeded", "work", ("exceeded",)),
     ("failed_execution", "Failed", "", ("failing",)),
+    ("failed_execution", "Forked", "refuse", ("forked",)),
+    ("swallowed_error", "Shrugged", "refuse", ("shrugged",)),
+    ("failed_execution", "Sold", "charge", ("not-undone", "undone")),
+    ("missing_compensation", "Sold", "reserve", ("not-undone",)),
     ("retry_storm", "Stormy", "flaky", tuple(f"storm-{number}" for number in range(STORM))),
+    ("error_burst", "Stormy", "flaky", tuple(f"storm-{number}" for number in range(STORM))),
     ("failed_execution", "fails", "Boom", ("boom",)),
+    ("failed_execution", "forks", "Boom", ("forking",)),
 }
 """All that may be told, and has to be. What waits (`waiting`, `asleep`, `asked`, `sleeping`), what beats (`hung`), what
 backs off for as long as it declares (`patient`), what went well after a failure (`healed`, `healing`) is not there."""
@@ -105,6 +130,7 @@ def write_past(path: Path, now: datetime) -> None:
         for engine, workflows in PAST.items():
             for seed, (workflow, steps) in enumerate(workflows.items()):
                 about = {"engine": engine, "workflow": workflow, "n": 200, "every": "20m"}
+                about |= {**BUSY.get(workflow, {}), **FAILING.get(workflow, {})}
                 history = parse_history(plain_spec({**about, "steps": steps}), seed=seed)
                 names = f"past-{engine}-{workflow}-{{i}}"
                 file.write(emit_json(past_events(history, now - timedelta(minutes=1), names)))
@@ -175,6 +201,9 @@ class Play:
     runner: asyncio.Runner
     handles: dict[str, Any] = field(default_factory=dict)
     machines: dict[str, str] = field(default_factory=dict)
+    workers: dict[str, Child] = field(default_factory=dict)
+    """By the queue that they serve."""
+    killed_at: datetime = field(default_factory=CLOCK.now)
 
     def build(self, command: str) -> None:
         address = free("127.0.0.1:0")
@@ -201,10 +230,7 @@ class Play:
         self._work(address, grpc.rpartition(" ")[2].strip())
 
     def _work(self, address: str, otlp: str) -> None:
-        module = "tests.collector.engines.temporal_worker"
-        worker = Child("worker", [sys.executable, "-m", module, address, otlp], self.folder)
-        self.ending.callback(worker.stop)
-        worker.hear_until("working", CLOCK, NEVER)
+        self.workers = {queue: self._worker(queue, address, otlp) for queue in (QUEUE, DOOMED)}
         exporter = OTLPSpanExporter(endpoint=f"http://{otlp}", insecure=True)
         provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=200))
@@ -212,6 +238,14 @@ class Play:
         tracer = provider.get_tracer("temporalio.contrib.opentelemetry")
         connecting = Client.connect(address, interceptors=[TracingInterceptor(tracer)])
         self.client = self.run(connecting)
+
+    def _worker(self, queue: str, address: str, otlp: str) -> Child:
+        module = "tests.collector.engines.temporal_worker"
+        command = [sys.executable, "-m", module, address, otlp, queue]
+        worker = Child(f"worker-{queue}", command, self.folder)
+        self.ending.callback(worker.stop)
+        worker.hear_until("working", CLOCK, NEVER)
+        return worker
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return self.runner.run(work)
@@ -251,6 +285,30 @@ class Play:
             },
             "sleeps": {"Sleep": {"Type": "Wait", "Seconds": 3600, "End": True}},
             "fails": {"Boom": {"Type": "Fail", "Error": "No", "Cause": "no"}},
+            "forks": {
+                "Both": {
+                    "Type": "Parallel",
+                    "End": True,
+                    "Branches": [
+                        {
+                            "StartAt": "Send",
+                            "States": {
+                                "Send": {
+                                    **send,
+                                    "Parameters": {"QueueUrl": here, "MessageBody": "x"},
+                                }
+                            },
+                        },
+                        {
+                            "StartAt": "Later",
+                            "States": {
+                                "Later": {"Type": "Wait", "Seconds": 2, "Next": "Boom"},
+                                "Boom": {"Type": "Fail", "Error": "No", "Cause": "no"},
+                            },
+                        },
+                    ],
+                }
+            },
             "heals": {
                 "Send": {
                     **send,
@@ -304,13 +362,19 @@ def begin(play: Play) -> None:
     play.start("untaken", "Plain", queue=NOBODY)
     play.start("broken", "Broken")
     play.start("failing", "Failed")
+    play.start("forked", "Forked")
+    play.start("shrugged", "Shrugged")
+    play.start("undone", "Sold", True)
+    play.start("not-undone", "Sold", False)
     play.start("healed", "Retried", 2)
     play.start("patient", "Retried", 10_000)
     for number in range(STORM):
         play.start(f"storm-{number}", "Stormy")
+        play.start(f"doomed-fine-{number}", "Doomed", 0.05, queue=DOOMED)
     play.execute("asks", "asked")
     play.execute("sleeps", "sleeping")
     play.execute("fails", "boom")
+    play.execute("forks", "forking")
     play.execute("heals", "healing")
 
 
@@ -390,14 +454,53 @@ def check_attempts(play: Play) -> None:
     assert statuses["healing"] == "completed"
 
 
+def kill_worker(play: Play) -> None:
+    """Kill the only worker of a queue while it is at work, and go on as if nothing had happened."""
+    for name in HELD:
+        play.start(name, "Doomed", 600.0, queue=DOOMED)
+    CLOCK.wait(NEVER, 1.0)
+    play.killed_at = CLOCK.now()
+    play.workers[DOOMED].kill()
+    for name in AFTER:
+        play.start(name, "Doomed", 0.05, queue=DOOMED)
+
+
+def delays(play: Play) -> Iterator[str]:
+    """How long after its fault each finding fired: after the kill, the failure, or the beginning of what hangs."""
+    times = {
+        row["execution_id"].rpartition(":")[2]: row
+        for row in play.running.select(
+            "SELECT execution_id, toUnixTimestamp64Milli(started_at) / 1e3 AS started_s, "
+            "toUnixTimestamp64Milli(ended_at) / 1e3 AS ended_s FROM executions WHERE NOT historical"
+        )
+    }
+    for one in play.place.here("findings", "--firing", "--format", "json").data:
+        detector, workflow, _, executions = told(one)
+        its = times[executions[0]]
+        fault_s = its["started_s"] if its["ended_s"] is None else its["ended_s"]
+        if detector == "dead_queue":
+            fault_s = play.killed_at.timestamp()
+        seen_s = datetime.fromisoformat(one["first_seen"]).timestamp()
+        yield f"{detector} of {workflow}: {seen_s - float(fault_s):.1f} s"
+
+
 @pytest.mark.skipif(not STORIES, reason="takes minutes: `make soak` runs it")
-def test_what_is_wrong_is_told_and_nothing_else(play: Play) -> None:
+def test_what_is_wrong_is_told_and_nothing_else(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
     go_on(play, "first", 4.0)
     # The state machine's Retry finds what was missing.
     play.sqs.create_queue(QueueName="later")
+    kill_worker(play)
     go_on(play, "first-too", STILL_S)
-    until(lambda: play.firing() == TOLD)
+    try:
+        until(lambda: play.firing() == TOLD, TOLD_S)
+    finally:
+        # Says what is missing, if something is.
+        assert play.firing() == TOLD
     assert play.ever() == TOLD
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(delays(play)) + "\n")
 
     # Workers go on, and their spans come, while Stallwatch cannot reach the server.
     play.gate.close()

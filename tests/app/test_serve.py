@@ -292,6 +292,29 @@ def test_names_from_senders_do_not_act_on_the_terminal(place: Place, running: Ru
     assert [line for line in running.said if "\x1b" in line] == []
 
 
+def test_whether_a_finding_was_right_is_said_through_a_serve(
+    place: Place, running: Running
+) -> None:
+    running.tell(*stall("doubtful"))
+    asked = ("findings", "--workflow", "doubtful", "--firing", "--format", "json")
+    until(lambda: place.here(*asked).code == 1)
+    (found,) = place.here(*asked).data
+    said = place.here("feedback", found["fingerprint"], "--verdict", "false-alarm", "--note", "ok")
+    assert (said.code, said.err) == (0, "")
+    unknown = place.here("feedback", "nobody", "--verdict", "real")
+    assert (unknown.code, unknown.err) == (
+        2, "stallwatch: fingerprint: there is no finding 'nobody'\n",
+    )  # fmt: skip
+    budget = place.here("budget", "--format", "json").data
+    assert budget == httpx.get(f"{running.web}/api/budget").json()
+    (stalls,) = [row for row in budget if row["detector"] == found["detector"]]
+    assert stalls["from_feedback_7d"] == 1
+    metrics = httpx.get(f"{running.web}/metrics").text
+    line = 'stallwatch_false_alarms_7d{detector="stalled_step",known_from="feedback"} 1.0'
+    assert line in metrics
+    assert 'stallwatch_false_alarms_allowed_per_week{detector="stalled_step"} 0.36' in metrics
+
+
 def test_commands_say_the_same_through_a_serve_and_without(tmp_path: Path) -> None:
     place = Place(tmp_path, '[detectors]\nenabled = ["stalled_step"]\n')
     history = tmp_path / "history.json"

@@ -39,29 +39,37 @@ def sane_clocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def hub() -> Iterator[tuple[str, client.TaskHubGrpcClient, InMemoryOrchestrationBackend]]:
-    """The address of a backend with a worker, and a client of it."""
+def served() -> Iterator[tuple[str, InMemoryOrchestrationBackend]]:
+    """The address of a backend without a worker, and the backend."""
     port = free_port()
     backend = InMemoryOrchestrationBackend(port=port)
     backend.start()
-    address = f"127.0.0.1:{port}"
+    try:
+        yield f"127.0.0.1:{port}", backend
+    finally:
+        backend.stop()
+
+
+@contextmanager
+def hub() -> Iterator[tuple[str, client.TaskHubGrpcClient, InMemoryOrchestrationBackend]]:
+    """The address of a backend with a worker, and a client of it."""
     quiet = logging.getLogger(__name__)
     released.clear()
     _tries.clear()
-    try:
-        with worker.TaskHubGrpcWorker(host_address=address, logger=quiet) as working:
-            for orchestrator in ORCHESTRATORS:
-                working.add_orchestrator(orchestrator)
-            for activity in (ok, flaky, bad, hanging, slow):
-                working.add_activity(activity)
-            working.add_entity(counter)
-            working.start()  # type: ignore[no-untyped-call]
-            with client.TaskHubGrpcClient(host_address=address, logger=quiet) as asking:
-                yield address, asking, backend
+    with served() as (address, backend):
+        try:
+            with worker.TaskHubGrpcWorker(host_address=address, logger=quiet) as working:
+                for orchestrator in ORCHESTRATORS:
+                    working.add_orchestrator(orchestrator)
+                for activity in (ok, flaky, bad, hanging, slow):
+                    working.add_activity(activity)
+                working.add_entity(counter)
+                working.start()  # type: ignore[no-untyped-call]
+                with client.TaskHubGrpcClient(host_address=address, logger=quiet) as asking:
+                    yield address, asking, backend
+                released.set()
+        finally:
             released.set()
-    finally:
-        released.set()
-        backend.stop()
 
 
 def ok(_: task.ActivityContext, value: Any) -> Any:

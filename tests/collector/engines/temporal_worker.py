@@ -1,12 +1,12 @@
 """Workflows and activities with every situation that Stallwatch tells apart; run as a module, a worker for them.
 
-`python -m tests.collector.engines.temporal_worker HOST:PORT [OTLP]` says "working", and works until its input ends. Its
-spans go to the collector at OTLP (gRPC, host:port) if one is named.
+`python -m tests.collector.engines.temporal_worker HOST:PORT [OTLP [QUEUE]]` says "working", and works until its input
+ends. Its spans go to the collector at OTLP (gRPC, host:port) if one is named.
 """
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -15,16 +15,21 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.opentelemetry import TracingInterceptor
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from stallwatch.app.demo.temporal_tracing import traced_client
 
 QUEUE: Final = "live"
 NOBODY: Final = "nobody"
+DOOMED: Final = "doomed"
+"""Its only worker is killed."""
 SOON: Final = timedelta(seconds=5)
 LATE: Final = timedelta(minutes=5)
-QUICKLY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100))
+NEVER: Final = timedelta(hours=1)
+QUICKLY: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(minutes=1)
+)
 RESTLESSLY: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), backoff_coefficient=1.0
 )
@@ -56,6 +61,28 @@ async def lose() -> str:
     if activity.info().attempt == 1:
         await hang()
     return "found"
+
+
+@activity.defn
+async def refuse() -> None:
+    """Fail for good, when what began with it is done."""
+    await asyncio.sleep(0.5)
+    raise ApplicationError("no", type="Refused", non_retryable=True)
+
+
+@activity.defn
+async def reserve() -> None:
+    return
+
+
+@activity.defn
+async def charge() -> None:
+    raise ApplicationError("no", type="Declined", non_retryable=True)
+
+
+@activity.defn
+async def release() -> None:
+    return
 
 
 @workflow.defn
@@ -199,6 +226,53 @@ class Failed:
 
 
 @workflow.defn
+class Doomed:
+    @workflow.run
+    async def run(self, seconds: float) -> None:
+        await workflow.execute_activity(work, seconds, start_to_close_timeout=NEVER)
+
+
+@workflow.defn
+class Forked:
+    """One of its branches fails for good."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(*_branches())
+
+
+@workflow.defn
+class Shrugged:
+    """One of its branches fails for good, and it completes all the same."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(*_branches(), return_exceptions=True)
+
+
+def _branches() -> list[Awaitable[Any]]:
+    return [
+        workflow.execute_activity(work, 0.05, start_to_close_timeout=SOON),
+        workflow.execute_activity(refuse, start_to_close_timeout=SOON),
+    ]
+
+
+@workflow.defn
+class Sold:
+    """A saga: what it reserved is released when the charge fails, or not."""
+
+    @workflow.run
+    async def run(self, undoes: bool) -> None:
+        await workflow.execute_activity(reserve, start_to_close_timeout=SOON)
+        try:
+            await workflow.execute_activity(charge, start_to_close_timeout=SOON)
+        except ActivityError:
+            if undoes:
+                await workflow.execute_activity(release, start_to_close_timeout=SOON)
+            raise
+
+
+@workflow.defn
 class Local:
     @workflow.run
     async def run(self) -> None:
@@ -209,9 +283,18 @@ class Local:
 
 WORKFLOWS: Final = [
     Plain, Retried, Stormy, Parallel, Slept, Signaled, Parent, Continued, Hung, Lost, Frozen, Exceeded, Unheard, Broken,
-    Failed, Local,
+    Failed, Local, Doomed, Forked, Shrugged, Sold,
 ]  # fmt: skip
-ACTIVITIES: Final[list[Callable[..., Any]]] = [work, flaky, hang, lose]
+ACTIVITIES: Final[list[Callable[..., Any]]] = [
+    work,
+    flaky,
+    hang,
+    lose,
+    refuse,
+    reserve,
+    charge,
+    release,
+]
 
 
 @asynccontextmanager
@@ -223,12 +306,12 @@ async def connected(address: str, otlp: str = "") -> AsyncIterator[Client]:
         yield await Client.connect(address, interceptors=[TracingInterceptor()])
 
 
-async def main(*addresses: str) -> None:
+async def main(address: str, otlp: str = "", queue: str = QUEUE) -> None:
     async with (
-        connected(*addresses) as client,
+        connected(address, otlp) as client,
         Worker(
             client,
-            task_queue=QUEUE,
+            task_queue=queue,
             workflows=WORKFLOWS,
             activities=ACTIVITIES,
             workflow_runner=UnsandboxedWorkflowRunner(),
