@@ -90,8 +90,24 @@ def _draw(axes: Axes, step: StepRecommendation) -> None:
     for side, spine in axes.spines.items():
         spine.set_color(_INK)
         spine.set_visible(side in ("left", "bottom"))
+    if step.cheapest_timeout_s:
+        _draw_costs(axes, step)
     # The curve falls from the upper left to the lower right: the lower left is free.
     axes.legend(loc="lower left", fontsize=7, frameon=False, labelcolor=_INK)
+
+
+def _draw_costs(axes: Axes, step: StepRecommendation) -> None:
+    """What each timeout would cost an attempt, against a scale of its own on the right."""
+    timeouts_s, costs_s = np.array(step.trade_off, dtype=np.float64).T
+    costs = axes.twinx()
+    costs.plot(timeouts_s, costs_s, color=_INK, ls=":", lw=1.2)
+    costs.set_ylim(0, 3 * float(costs_s.min()) + float(costs_s[0]) / 10)
+    costs.set_ylabel("dotted: cost of the timeout", color=_INK, fontsize=8)
+    costs.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_duration(value)))
+    costs.tick_params(colors=_INK, labelsize=8)
+    for side, spine in costs.spines.items():
+        spine.set_color(_INK)
+        spine.set_visible(side == "right")
 
 
 def _ticks_s(low_s: float, high_s: float) -> Sequence[float]:

@@ -17,6 +17,12 @@ FIELDS: Final = (
     "recommended_cut_n",
     "missing_n",
     "canary_timeout_s",
+    "weekly_upper_s",
+    "change",
+    "cheapest_timeout_s",
+    "workflow_current_timeout_s",
+    "workflow_p999_s",
+    "workflow_recommended_timeout_s",
     "notes",
     "advice",
 )

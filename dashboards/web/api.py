@@ -18,10 +18,13 @@ from stallwatch.store import Store
 from stallwatch.store.state import State
 
 DAY_S: Final = 86400.0
+Budget = Callable[[], list[dict[str, Any]]]
 
 
-def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
-    """The routes under `/api/`."""
+def api_routes(
+    store: Store, state: State | None, clock: Clock, budget: Budget = list
+) -> list[Route]:
+    """The routes under `/api/` that only tell. `budget`: the rows of `/api/budget`."""
 
     def findings(request: Request) -> Any:
         filters = filters_of(request.query_params, clock.now(), FILTERS["findings"])
@@ -57,6 +60,10 @@ def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
         filters = filters_of(request.query_params, clock.now(), allowed, limit=reading.LIMIT_MAX)
         return reading.recommendations(store, filters)
 
+    def spent(request: Request) -> Any:
+        filters_of(request.query_params, clock.now(), FILTERS["budget"])
+        return budget()
+
     def openapi(request: Request) -> Any:
         return document()
 
@@ -70,6 +77,7 @@ def api_routes(store: Store, state: State | None, clock: Clock) -> list[Route]:
         Route("/api/executions/{execution_id:anything}", _json(execution)),
         Route("/api/steps", _json(steps)),
         Route("/api/recommendations", _json(recommendations)),
+        Route("/api/budget", _json(spent)),
         Route("/api/openapi.json", _json(openapi)),
         Route("/api/{rest:anything}", _json(unknown)),
     ]

@@ -13,12 +13,14 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards.web.api import api_routes
+from dashboards.web.api import Budget, api_routes
 from dashboards.web.clickhouse import clickhouse_routes
+from dashboards.web.feedback import feedback_routes
 from dashboards.web.pages import Pages
 from stallwatch.clock import Clock
 from stallwatch.errors import InputError, StoreRefused, StoreUnavailable
 from stallwatch.store import Store
+from stallwatch.store.labels import UnknownFinding
 from stallwatch.store.sql_endpoint import SqlEndpoint
 from stallwatch.store.state import State
 
@@ -44,12 +46,16 @@ def web_app(
     registry: CollectorRegistry,
     ready: Callable[[], list[str]],
     sql: SqlEndpoint | None = None,
+    *,
+    budget: Budget = list,
+    guarded: bool = False,
 ) -> Starlette:
     """The application. `state` None: findings come from the store's copy; `ready` names what is still missing.
 
-    `sql` is closed by whoever made it; without it one is made for the store's engine.
+    `sql` is closed by whoever made it; without it one is made for the store's engine. `budget` tells what became of the
+    budget of false alarms. `guarded`: nothing gets here without a token.
     """
-    pages = Pages(store, state, clock)
+    pages = Pages(store, state, clock, budget)
 
     def healthz(request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -82,7 +88,8 @@ def web_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/static/{name}", static),
-            *api_routes(store, state, clock),
+            *feedback_routes(state, clock, guarded),
+            *api_routes(store, state, clock, budget),
             *clickhouse_routes(sql or SqlEndpoint(store.engine)),
             *pages.routes(),
         ],
@@ -114,6 +121,8 @@ class SecurityHeaders:
 def _translate(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, error.detail
+    if isinstance(error, UnknownFinding):
+        return 404, str(error)
     if isinstance(error, InputError):
         return 400, str(error)
     if isinstance(error, StoreUnavailable):

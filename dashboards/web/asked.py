@@ -22,6 +22,7 @@ FILTERS: Final = {
     "execution": ("run", "namespace", "engine"),
     "steps": (*_PLACE, *_PERIOD),
     "recommendations": (*_PLACE, "limit"),
+    "budget": (),
 }
 """What each endpoint of the API can be asked."""
 
@@ -54,7 +55,9 @@ def filters_of(
     """
     for name in asked:
         if name not in allowed:
-            raise InputError(f"{name}: is not a filter here; there are {', '.join(allowed)}")
+            raise InputError(
+                f"{name}: is not a filter here; there are {', '.join(allowed) or 'none'}"
+            )
     filters = Filters(
         namespace=asked.get("namespace", ""),
         engine=asked.get("engine", ""),

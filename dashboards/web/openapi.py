@@ -8,6 +8,7 @@ import msgspec
 from dashboards.reading import EXECUTION_STATUSES, LIMIT_MAX
 from dashboards.web.asked import FILTERS
 from stallwatch.model.findings import DETECTOR_IDS, Finding, Status
+from stallwatch.store.labels import NOTE_MAX, Verdict
 
 _SUMMARIES: Final = {
     "findings": ("Findings; without `status` all that are not resolved", "Finding"),
@@ -15,6 +16,7 @@ _SUMMARIES: Final = {
     "executions": ("Executions that were alive in [since, until), the latest first", "Execution"),
     "steps": ("Each step's counts and percentiles in [since, until), a day by default", "Step"),
     "recommendations": ("The latest timeout recommendation of each step", "Recommendation"),
+    "budget": ("How many false alarms a week are allowed, and how many were there", "Spending"),
 }
 _TIME: Final = "RFC 3339 with an offset, `now`, or `-15m`: that long ago"
 _STATUSES: Final = {
@@ -50,7 +52,7 @@ _ROWS: Final[dict[str, dict[str, str]]] = {
         "integer?": "attempt sequence",
     },
     "Incident": {
-        "string": "id cause severity",
+        "string": "id cause severity dimension value merged_into split_from",
         "time": "opened_at",
         "time?": "closed_at",
         "integer": "executions",
@@ -61,6 +63,22 @@ _ROWS: Final[dict[str, dict[str, str]]] = {
         "integer": "n completed failed timed_out cancelled retried open window_s",
         "number?": "p50_s p95_s p99_s",
         "time?": "oldest_open_at",
+    },
+    "Spending": {
+        "string": "detector",
+        "string[]": "shared_with",
+        "integer": "false_alarms_7d from_late_completions_7d from_feedback_7d false_alarms_28d "
+        "from_late_completions_28d from_feedback_28d completed_late_28d",
+        "number?": "allowed_per_week expected_per_week overspend_per_week",
+    },
+    "Label": {
+        "string": "fingerprint detector namespace engine workflow step note by",
+        "time": "first_seen changed_at",
+        "integer": "completed_late",
+        "number": "longest_s",
+        "number?": "age_s",
+        "verdict?": "verdict",
+        "boolean": "false_alarm",
     },
     "Recommendation": {
         "string": "namespace engine workflow step verdict",
@@ -80,6 +98,8 @@ _TYPES: Final[dict[str, dict[str, Any]]] = {
     "time": {"type": "string", "format": "date-time"},
     "time?": {"type": ["string", "null"], "format": "date-time"},
     "date": {"type": "string", "format": "date"},
+    "boolean": {"type": "boolean"},
+    "verdict?": {"enum": [*Verdict, None]},
 }
 
 
@@ -87,6 +107,7 @@ def document() -> dict[str, Any]:
     """OpenAPI 3.1, as plain JSON types."""
     paths = {f"/api/{name}": {"get": _list(name)} for name in _SUMMARIES}
     paths["/api/executions/{execution_id}"] = {"get": _execution()}
+    paths["/api/findings/{fingerprint}/feedback"] = {"post": _feedback()}
     paths["/api/openapi.json"] = _get("openapi", "This document", {"type": "object"})
     paths["/healthz"] = _get("health", "Alive", {"type": "string"}, "text/plain")
     paths["/metrics"] = _get("metrics", "For Prometheus", {"type": "string"}, "text/plain")
@@ -150,6 +171,34 @@ def _execution() -> dict[str, Any]:
         "summary": "The runs of an execution with their attempts and events, the latest first",
         "parameters": [path, *(_filter("execution", one) for one in FILTERS["execution"])],
         "responses": {**_responses({"type": "array", "items": _ref("Run")}), **missing},
+    }
+
+
+def _feedback() -> dict[str, Any]:
+    path = {"name": "fingerprint", "in": "path", "required": True, "schema": _TYPES["string"]}
+    said = {
+        "type": "object",
+        "properties": {
+            "verdict": {"enum": list(Verdict)},
+            "note": {"type": "string", "maxLength": NOTE_MAX},
+        },
+        "required": ["verdict"],
+    }
+    refused = {
+        "403": "Another page's, or by a name where no token is asked for",
+        "404": "There is no such finding",
+        "413": "Too long",
+        "415": "Not JSON",
+    }
+    return {
+        "operationId": "feedback",
+        "summary": "Say whether a finding was right",
+        "parameters": [path],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": said}}},
+        "responses": {
+            **_responses(_ref("Label")),
+            **{status: _answer(why, _ref("Error")) for status, why in refused.items()},
+        },
     }
 
 

@@ -1,5 +1,6 @@
 """The pages: rendered here, escaped by the template engine, readable without scripts."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -11,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from dashboards import reading
+from dashboards.web.api import Budget
 from dashboards.web.asked import filters_of
 from dashboards.web.sparkline import sparkline
 from dashboards.web.timeline import timeline
@@ -18,6 +20,7 @@ from stallwatch.clock import Clock
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Finding, Severity, Status
 from stallwatch.store import Store
+from stallwatch.store.labels import Label, labels
 from stallwatch.store.state import State
 
 PERIODS: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0, "7d": 604800.0, "30d": 2592000.0}
@@ -32,8 +35,11 @@ _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 class Pages:
     """Every page over one store."""
 
-    def __init__(self, store: Store, state: State | None, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, state: State | None, clock: Clock, budget: Budget = list
+    ) -> None:
         self._store = store
+        self._budget = budget
         self._state = state
         self._clock = clock
         self._templates = Environment(
@@ -73,9 +79,10 @@ class Pages:
         return self._page(
             "home.html",
             now,
-            firing=[_card(one, now) for one in firing],
-            pending=[_card(one, now) for one in found if one.status is Status.PENDING],
-            unknown=[_card(one, now) for one in found if one.status is Status.UNKNOWN],
+            firing=self._cards(firing, now),
+            pending=self._cards([one for one in found if one.status is Status.PENDING], now),
+            unknown=self._cards([one for one in found if one.status is Status.UNKNOWN], now),
+            budget=self._budget(),
             counts=reading.counts(self._store, now - timedelta(hours=24)),
             senders=senders,
         )
@@ -84,7 +91,7 @@ class Pages:
         found = reading.incident(self._store, incident_id)
         if found is None:
             raise HTTPException(404, "there is no such incident")
-        cards = [_card(one, now) for one in found["members"]]
+        cards = self._cards(found["members"], now)
         return self._page("incident.html", now, incident=found, cards=cards)
 
     def steps(self, request: Request) -> Response:
@@ -133,13 +140,27 @@ class Pages:
             run["picture"] = timeline(run, now)
             run["age_s"] = ((run["ended_at"] or now) - run["started_at"]).total_seconds()
         found = reading.findings(self._state or self._store, reading.Filters())
-        about = [_card(one, now) for one in found if execution_id in one.executions]
+        about = self._cards([one for one in found if execution_id in one.executions], now)
         return self._page("execution.html", now, runs=runs, execution_id=execution_id, about=about)
 
     def error(self, status: int, message: str) -> str:
         """The page that says what went wrong."""
         template = self._templates.get_template("error.html")
         return template.render(status=status, message=message, now=self._clock.now())
+
+    def _cards(self, findings: Sequence[Finding], now: datetime) -> list[dict[str, Any]]:
+        """What a card shows of each finding, with what somebody said of it."""
+        said: dict[tuple[str, datetime], Label] = {}
+        if self._state is not None and findings:
+            oldest = min(one.first_seen for one in findings)
+            known = labels(self._state, first_seen_from=oldest)
+            said = {(one.fingerprint, one.first_seen): one for one in known if one.verdict}
+        cards = []
+        for one in findings:
+            told = self._state is not None and one.status is not Status.PENDING
+            label = said.get((one.fingerprint, one.first_seen))
+            cards.append({**_card(one, now), "can_be_judged": told, "label": label})
+        return cards
 
     def _page(self, name: str, now: datetime, **values: Any) -> Response:
         return HTMLResponse(self._templates.get_template(name).render(now=now, **values))

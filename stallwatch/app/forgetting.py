@@ -16,6 +16,7 @@ _TEXTS = (
     ("findings", "fingerprint", ("body",)),
     ("incidents", "id", ("cause", "findings")),
     ("deliveries", "rowid", ("message",)),
+    ("labels", "rowid", ("note",)),
 )
 """(table, its key, the columns that may name an execution) of the brain's state."""
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, TextIO
@@ -19,8 +19,8 @@ from collector.engines.polling import Polling
 from collector.service import Collector
 from dashboards.web import web_app
 from detectors.brain import Brain
+from detectors.pace import Pace
 from detectors.recommendations import recommend_timeouts
-from detectors.registry import DETECTORS
 from stallwatch.app import replaying
 from stallwatch.app.access import (
     data_folder,
@@ -32,12 +32,14 @@ from stallwatch.app.access import (
 )
 from stallwatch.app.claim import Claim
 from stallwatch.app.control import control_app
+from stallwatch.app.feedback import BudgetMetrics, budget_rows, judged
 from stallwatch.app.folder import Folder
 from stallwatch.app.forgetting import forget_everywhere
 from stallwatch.app.guard import Guard, refused_counter
 from stallwatch.app.late_store import LateStore
 from stallwatch.app.listening import HttpServer, allow_open_files, bind
 from stallwatch.app.pulling import chosen
+from stallwatch.app.replay.scoring import replayed
 from stallwatch.app.reporting import write_weekly_report
 from stallwatch.app.roles import Role
 from stallwatch.app.ticker import Ticker, cron_trigger
@@ -51,6 +53,7 @@ from stallwatch.model.durations import parse_time
 from stallwatch.model.events import EARLIEST
 from stallwatch.model.findings_json import finding_to_json
 from stallwatch.store.forgetting import Retention
+from stallwatch.store.labels import forget_labels
 from stallwatch.store.recommending import write_recommendations
 from stallwatch.store.sender_state import write_spool_bytes
 from stallwatch.telemetry import setup
@@ -59,7 +62,10 @@ ALL_ROLES: Final = frozenset(Role)
 TICK_S: Final = 1.0
 ALERT_S: Final = 1.0
 STATISTICS_S: Final = 10.0
+TIDY_S: Final = 300.0
 HOUR_S: Final = 3600.0
+RECENT_MIN_S: Final = 26 * HOUR_S
+"""What was folded so long ago is still asked for: mostly an hour back, at most as long as healthy things take."""
 FORGET_FINDINGS: Final = timedelta(days=30)
 REPORT_PAST: Final = timedelta(days=28)
 _log = logging.getLogger(__name__)
@@ -123,8 +129,10 @@ class Service:
             declare_configured(self.store, settings, clock)
         self.state = open_state(settings)
         self._on_stop("state", self.state.close)
+        self.registry.register(BudgetMetrics(self.state, settings.detectors, clock))
         self._folder = Folder(self.store, clock, meter)
-        self.brain = Brain(self.store, self.state, settings.detectors, EARLIEST)
+        self._pace = Pace(clock, meter)
+        self.brain = Brain(self.store, self.state, settings.detectors, EARLIEST, self._pace)
         self.dispatcher = Dispatcher(
             self.state, settings.alerts, clock, self.registry, stream=console
         )
@@ -147,7 +155,6 @@ class Service:
         for polling in self._pollings:
             self._on_stop(f"poll-{polling.name}", polling.close)
         self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
-        self._asked_at: dict[str, datetime] = {}
         self._started = False
 
     def _migrate(self, store: LateStore) -> None:
@@ -234,14 +241,21 @@ class Service:
         return own.url
 
     def _web(self) -> Starlette:
-        pages = web_app(self.store, self.state, self._clock, self.registry, self.not_ready)
+        guarded = self.settings.web.tokens_file is not None
+        pages = web_app(
+            self.store, self.state, self._clock, self.registry, self.not_ready,
+            budget=self._budget, guarded=guarded,
+        )  # fmt: skip
         control = control_app(
             {
                 "forget": self._forget,
                 "detect": self._detect,
+                "replay": self._replay,
                 "fold": self._catch_up,
                 "pull": self._pull,
                 "engines": self._engines,
+                "feedback": self._feedback,
+                "budget": lambda _fields: self._budget(),
             }
         )
         web = Starlette(routes=[Mount("/control", control)])
@@ -264,8 +278,11 @@ class Service:
         every = partial(self._ticker.every, first_at=now)
         every(STATISTICS_S, "statistics", self._statistics)
         if Role.DETECTORS in self.roles:
-            every(HOUR_S, "calibrate", self._calibrate, executor="brain")
+            # The first tick learns by itself; later, ticks go on with what was known while all is learned anew.
+            hour = timedelta(seconds=HOUR_S)
+            self._ticker.every(HOUR_S, "calibrate", self._calibrate, now + hour, "calibration")
             every(TICK_S, "detect", self._tick, executor="brain")
+            every(TIDY_S, "tidy", self._tidy)
             every(HOUR_S, "recommend", self._recommend)
             every(HOUR_S, "retain", self._retain)
             report = self.settings.report
@@ -294,7 +311,7 @@ class Service:
     def _tick(self) -> None:
         """Judge as of the moment up to which everything received is folded: what only waits here is not late."""
         now = self._clock.now()
-        due = [d.id for d in DETECTORS if self._is_due(d.id, d.every_s, now)]
+        due = self._pace.due(now)
         if due:
             judged_at = min(now, self.collector.batcher.oldest_waiting_at() or now)
             self._folder.catch_up()
@@ -309,13 +326,11 @@ class Service:
                 _log.info("finding", extra=told)
                 labels = {"detector": finding.detector, "status": finding.status.value}
                 self._transitions.add(1, labels)
-            self._asked_at.update(dict.fromkeys(due, now))
-
-    def _is_due(self, detector: str, every_s: float, now: datetime) -> bool:
-        asked_at = self._asked_at.get(detector)
-        return asked_at is None or (now - asked_at).total_seconds() >= every_s
+            self._pace.asked(due, now)
 
     def _calibrate(self) -> None:
+        # What was received before is known to be folded: afterwards only what comes later is new.
+        self._folder.catch_up()
         self.brain.calibrate(self._clock.now())
 
     def _statistics(self) -> None:
@@ -338,11 +353,18 @@ class Service:
         receivers = self.settings.report.to
         self.dispatcher.announce(receivers, report.name, "Timeout tuning report", lines)
 
+    def _tidy(self) -> None:
+        judged = self.settings.detectors
+        reach_s = judged.point_finding_ttl + judged.gap_confirm + HOUR_S
+        self.store.tidy(self._clock.now(), max(RECENT_MIN_S, reach_s))
+
     def _retain(self) -> None:
         kept = self.settings.store.retention
         now = self._clock.now()
         self.store.retain(now, Retention(kept.spans, kept.events, kept.closed, kept.statistics))
         self.state.forget_findings(now - FORGET_FINDINGS)
+        self.state.forget_acknowledgements(now)
+        forget_labels(self.state, now - FORGET_FINDINGS)
 
     # What other commands ask -------------------------------------------------------------------
 
@@ -365,6 +387,12 @@ class Service:
         self._folder.catch_up()
         return looked._asdict()
 
+    def _feedback(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return judged(self.state, fields, "command line", self._clock.now())
+
+    def _budget(self) -> list[dict[str, Any]]:
+        return budget_rows(self.state, self.settings.detectors, self._clock.now())
+
     def _detect(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
         self._folder.catch_up()
         now = self._clock.now()
@@ -381,6 +409,10 @@ class Service:
             retention_s=self.settings.store.retention.events,
         )
         return [finding_to_json(finding) for finding in found]
+
+    def _replay(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self._folder.catch_up()
+        return replayed(self.store, self.settings, self._clock.now(), fields)
 
     def _catch_up(self, fields: dict[str, Any]) -> dict[str, bool]:
         self._folder.catch_up()

@@ -35,6 +35,7 @@ class Ticker:
             executors={
                 "default": ThreadPoolExecutor(THREADS),
                 "brain": ThreadPoolExecutor(1),
+                "calibration": ThreadPoolExecutor(1),
                 "polls": ThreadPoolExecutor(POLL_THREADS),
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},

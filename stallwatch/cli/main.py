@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from stallwatch.cli import judging, moving, operating, reading, reporting, serving, tokens
+from stallwatch.cli import (
+    correcting,
+    judging,
+    moving,
+    operating,
+    reading,
+    reporting,
+    serving,
+    tokens,
+)
 from stallwatch.cli.common import err
 from stallwatch.errors import StallwatchError, UsageError
 from stallwatch.model.plain_text import harmless
@@ -39,7 +48,7 @@ def root(
     """Options of the whole command."""
 
 
-for room in (serving, moving, judging, reading, reporting, operating, tokens):
+for room in (serving, moving, judging, reading, correcting, reporting, operating, tokens):
     room.register(app)
 
 

@@ -15,6 +15,12 @@ RECOMMENDATION_FIELDS: Final = (
     "guidance_timeout_s", "buffer", "verdict", "healthy_cut", "stuck_s_saved", "week",
 )  # fmt: skip
 """The columns of the public view, in its order."""
+LOGGED_FIELDS: Final = (*RECOMMENDATION_FIELDS, "weekly_upper_s")
+"""What is kept of a week: the view's columns, and what later weeks need of it."""
+
+Change = Literal["at_once", "due", "wait", "keep"]
+"""Whether to change the timeout: at once (it cuts off healthy attempts), now that it is due, not before next week's
+report asks for it again, or not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,19 @@ class StepRecommendation:
     """What a reader must know to trust these numbers, as sentences."""
     survival: tuple[tuple[float, float], ...] = ()
     """(duration, share of completed attempts that lasted at least as long), ascending, for plots."""
+    trade_off: tuple[tuple[float, float], ...] = ()
+    """(timeout, what it is expected to cost an attempt), seconds, ascending, for plots."""
+
+    weekly_upper_s: float | None = None
+    """The upper limit of the p99.9 by this window alone; `recommended_timeout_s` is smoothed over the weeks."""
+    change: Change | None = None
+    """None: nothing is recommended."""
+    cheapest_timeout_s: float | None = None
+    """Where the trade-off is lowest."""
+    workflow_current_timeout_s: float | None = None
+    workflow_p999_s: float | None = None
+    """Of whole executions, by simulation of the step graph."""
+    workflow_recommended_timeout_s: float | None = None
 
 
 def week_of(until: datetime) -> date:
