@@ -9,14 +9,14 @@ WITH
             argMaxIf(tuple(timeout_s), started_at, NOT historical).1 AS latest_timeout_s,
             maxIf(started_at, NOT historical) AS latest_at,
             groupArraySampleIf({sample:UInt32}, 1)((execution_key, run_id, started_at, assumeNotNull(ended_at)), status = 'completed') AS picked
-        FROM execution_fold FINAL
+        FROM executions
         WHERE ended_at > {from:DateTime64(6, 'UTC')}
             AND ended_at <= {until:DateTime64(6, 'UTC')}
             AND workflow != ''
             AND (empty({only:Array(String)}) OR (namespace = {only:Array(String)}[1] AND engine = {only:Array(String)}[2] AND workflow = {only:Array(String)}[3]))
         GROUP BY namespace, engine, workflow
     ),
-    executions AS
+    chosen AS
     (
         SELECT
             namespace, engine, workflow, latest_timeout_s, latest_at,
@@ -34,7 +34,7 @@ SELECT
         dateDiff('microsecond', began_at, ended_at) / 1e6,
         arrayMap(a -> (a.1, a.2, a.3, a.4, a.5, (a.6 - toUnixTimestamp64Micro(began_at)) / 1e6, (a.7 - toUnixTimestamp64Micro(began_at)) / 1e6), tries))) AS runs,
     arraySlice(arrayReverseSort(one -> one.1, groupArray((began_at, declared))), 1, {latest:UInt32}).2 AS limits
-FROM executions
+FROM chosen
 INNER JOIN
 (
     SELECT
@@ -43,8 +43,8 @@ INNER JOIN
             step, branch, step_run_id, attempt, status = 'completed',
             toUnixTimestamp64Micro(ifNull(ifNull(started_at, waiting_at), scheduled_at)), toUnixTimestamp64Micro(ended_at))) AS tries,
         groupUniqArray(100)((step, timeout_s, schedule_to_close_timeout_s, max_attempts, backoff_s, backoff_rate, backoff_max_s)) AS declared
-    FROM attempt_fold FINAL
-    WHERE (execution_key, run_id) IN (SELECT picked_key, picked_run FROM executions)
+    FROM attempts
+    WHERE (execution_key, run_id) IN (SELECT picked_key, picked_run FROM chosen)
         AND ended_at IS NOT NULL
         AND coalesce(started_at, waiting_at, scheduled_at) IS NOT NULL
     GROUP BY execution_key, run_id

@@ -73,7 +73,9 @@ def test_the_scorecard_says_what_became_of_each_call(told: Store, tmp_path: Path
     }  # fmt: skip
     # A finding that was right about one of its executions was no false alarm.
     assert (card["true"], card["false_alarms"], card["unknown"]) == (2, 0, 0)
-    assert 2 <= verdicts["hung"]["best_s"] < verdicts["hung"]["age_s"] < 180
+    # Afterwards it is known that even a healthy one may take ten minutes.
+    assert 2 <= verdicts["hung"]["age_s"] < 180
+    assert verdicts["hung"]["best_s"] == 600
     assert card["coverage"] == 1.0
     assert card["missed"] == 0
 

@@ -7,13 +7,14 @@ import pytest
 
 from detectors import overdue_execution, stalled_execution
 from detectors.brain import Brain
+from detectors.calibration.learned import EVERY_VERSION
 from detectors.looks import last_looks
 from stallwatch.config import load_detectors
 from stallwatch.model.events import event_from_dict
 from stallwatch.model.findings import Status
 from stallwatch.store import Store
 from stallwatch.store.state import State
-from tests.detectors.support import NAMES, ago, context, tick
+from tests.detectors.support import NAMES, ago, calibration, context, learned, tick
 
 TEMPORAL = "poll:temporal"
 
@@ -186,14 +187,19 @@ def test_a_pause_that_one_road_declares_is_kept_whichever_told_of_the_last_attem
         at_s = 300.0 * (attempt - 1)
         tell(at_s, "step.started", road, attempt=attempt, **step, **declared)
         tell(at_s + 1, "step.failed", road, attempt=attempt, error_type="Busy", **step)
-    until = now + timedelta(seconds=500)
-    store.fold(until)
-    asked = tick(until, now)
-    [row] = store.select(detector.DETECTOR.sql, detector.DETECTOR.parameters(asked, context()))
+    place = ("default", "temporal", "order", "charge")
+    known = calibration(gaps={place: learned()}, executions={place[:3]: {EVERY_VERSION: learned()}})
+    for at_s, told in ((500, False), (1000, True)):
+        until = now + timedelta(seconds=at_s)
+        store.fold(until)
+        asked, about = tick(until, now), context(calibration=known)
+        rows = store.select(detector.DETECTOR.sql, detector.DETECTOR.parameters(asked, about))
+        assert bool(detector.judge(asked, rows, about)) is told
+    [row] = rows
     if detector is stalled_execution:
         assert row["retry_due_at"] == now + timedelta(seconds=601)
     else:
-        assert row["waited_s"] == pytest.approx(300 + 199)
+        assert row["waited_s"] == pytest.approx(300 + 300)
 
 
 def test_the_age_that_is_told_is_that_of_the_look() -> None:

@@ -19,7 +19,7 @@ from detectors.recommendations import Attempts, by_step, judge, recommend_timeou
 from stallwatch.model.definitions import Definition
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.model.recommendations import (
-    RECOMMENDATION_FIELDS,
+    LOGGED_FIELDS,
     StepRecommendation,
     week_of,
 )
@@ -157,9 +157,9 @@ def test_the_view_shows_what_was_written_and_a_second_writing_replaces_it(
     write_recommendations(store, [replace(first, n=401)], now + timedelta(seconds=1))
     rows = store.select("SELECT * FROM recommendations ORDER BY step")
     assert [(row["step"], row["n"]) for row in rows] == [("charge", 401), ("ship", 400)]
-    assert tuple(rows[0]) == RECOMMENDATION_FIELDS
+    assert tuple(rows[0]) == LOGGED_FIELDS
     expected = replace(first, n=401)
-    assert rows[0] == {name: getattr(expected, name) for name in RECOMMENDATION_FIELDS}
+    assert rows[0] == {name: getattr(expected, name) for name in LOGGED_FIELDS}
 
 
 def test_insufficient_data_says_how_much_is_missing() -> None:

@@ -20,7 +20,7 @@ class Fault:
     at_s: float
     within_s: float
     meanwhile: tuple[str, ...] = ()
-    """Detectors that may rightly speak of the same trouble before it is understood."""
+    """Detectors that may rightly speak of the same trouble as well."""
 
     def is_told_by(self, finding: Finding) -> bool:
         """Whether the finding is the one this fault must give."""
@@ -86,6 +86,7 @@ FAULTS: Final = (
         step="pay_back",
         at_s=STORM_AT_S,
         within_s=40,
+        meanwhile=("error_burst",),
     ),
 )
 TIGHT_TIMEOUT: Final = "resize is given up after 4 s, too early for its slow but healthy runs"

@@ -7,5 +7,6 @@ SELECT
     last_heartbeat_at, waiting_on, due, timeout_s, heartbeat_timeout_s, max_attempts, queue, worker, downstream, region,
     error_type, error_message, road, span_id,
     trace_id, schedule_to_start_timeout_s, schedule_to_close_timeout_s, backoff_s, backoff_rate, backoff_max_s,
-    waiting_at, waited_s, is_last_attempt, closed_by, payload_bytes, compensates, idempotency_key, historical
+    waiting_at, waited_s, is_last_attempt, closed_by, payload_bytes, compensates, idempotency_key, historical,
+    execution_key
 FROM attempt_fold FINAL
