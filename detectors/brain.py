@@ -58,8 +58,8 @@ class Brain:
         self._causes = Causes(store)
         self._since = epoch
         # A crash may have come between the commit and the copy.
-        self._uncopied: dict[str, Finding] = {
-            finding.fingerprint: finding for finding in state.findings()
+        self._uncopied: dict[tuple[str, int], Finding] = {
+            (finding.fingerprint, finding.number): finding for finding in state.findings()
         }
 
     def calibrate(self, now: datetime) -> Calibration:
@@ -95,7 +95,7 @@ class Brain:
             self._end_acknowledgements(held, changes)
             self._learn_from(late, until)
         for finding in (*changes.transitions, *changes.news):
-            self._uncopied[finding.fingerprint] = finding
+            self._uncopied[finding.fingerprint, finding.number] = finding
         self._copy(until)
         self._since = until
         return list(changes.transitions)

@@ -74,6 +74,9 @@ def stall_threshold(
     n = len(durations)
     declared_s = declared_timeout_s + lateness_s if declared_timeout_s else math.inf
     learned_s, rule = _learn(durations, alpha, censored_s)
+    if 0 < n * alpha < 1:
+        # No tail is believed to be heavier than Pareto(1), which has no mean: a few odd ones must not end all patience.
+        learned_s = min(learned_s, float(durations[-1]) / (n * alpha))
     if n and ratchet_s is not None:
         learned_s = max(learned_s, ratchet_s)
     if declared_s < learned_s:

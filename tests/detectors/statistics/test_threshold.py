@@ -143,3 +143,12 @@ def test_alpha_shares_the_budget_relieves_the_rare_and_is_bounded() -> None:
 def test_exceeded_share_counts_what_had_ended_by_then() -> None:
     assert exceeded_share(np.array([1.0, 2.0, 3.0, 4.0]), 3.5) == 0.75
     assert exceeded_share(NOTHING, 3.5) is None
+
+
+def test_a_few_odd_ones_do_not_end_all_patience() -> None:
+    """Ends that follow at once, and a few that were told late: such a tail has no bound of its own."""
+    odd = np.concatenate([np.full(290, 0.001), [3.0, 5.0, 9.0, 14.0, 18.0, 19.0]])
+    alpha = 1e-6
+    seconds = stall_threshold(odd, alpha).seconds
+    assert seconds is not None
+    assert 19.0 < seconds <= 19.0 / (len(odd) * alpha)
