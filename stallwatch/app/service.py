@@ -10,9 +10,8 @@ from typing import Any, Final, TextIO
 
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from alerts.dispatcher import Dispatcher
 from collector.engines.polling import Polling
@@ -30,6 +29,7 @@ from stallwatch.app.access import (
     shelf_folder,
     spool_folder,
 )
+from stallwatch.app.caught_up import CaughtUp
 from stallwatch.app.claim import Claim
 from stallwatch.app.control import control_app
 from stallwatch.app.feedback import BudgetMetrics, budget_rows, judged
@@ -48,7 +48,7 @@ from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.config.settings import is_loopback
 from stallwatch.config.tokens import TokenFile, new_token
-from stallwatch.errors import InputError, StallwatchError, StoreUnavailable
+from stallwatch.errors import InputError, StoreUnavailable
 from stallwatch.model.durations import parse_time
 from stallwatch.model.events import EARLIEST
 from stallwatch.model.findings_json import finding_to_json
@@ -418,25 +418,6 @@ class Service:
         self._folder.catch_up()
         self._statistics()
         return {"folded": True}
-
-
-class CaughtUp:
-    """Readers see what was acknowledged before they asked: pages and APIs fold what is waiting first."""
-
-    NOT_READERS: Final = ("/static/", "/metrics", "/healthz", "/readyz")
-
-    def __init__(self, app: ASGIApp, catch_up: Callable[[], None]) -> None:
-        self._app = app
-        self._catch_up = catch_up
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith(self.NOT_READERS):
-            try:
-                await run_in_threadpool(self._catch_up)
-            except StallwatchError as error:
-                # What was folded before is worth more to a reader than nothing.
-                _log.warning("a reader sees what was folded before", extra={"reason": str(error)})
-        await self._app(scope, receive, send)
 
 
 def _host_port(address: str) -> tuple[str, int]:

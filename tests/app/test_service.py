@@ -9,8 +9,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from stallwatch.app.caught_up import CaughtUp
 from stallwatch.app.folder import Folder
-from stallwatch.app.service import CaughtUp
 from stallwatch.clock import ManualClock, SystemClock
 from stallwatch.errors import StoreUnavailable
 from stallwatch.model.events import event_from_dict
