@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from detectors.calibration.workflows import Workflow
 from detectors.explaining import declared_in
+from detectors.statistics.steadiness import LOWER_FACTOR, RAISE_FACTOR
 from detectors.statistics.timeouts import (
     CANARY_SHARE,
     GUIDANCE_Q,
@@ -26,6 +27,11 @@ def notes(advice: Recommendation, attempts: Attempts, weeks: int) -> Iterator[st
     if advice.change == "wait":
         yield (
             "Last week the current timeout was near enough: change it if next week's report asks for it again."
+        )
+    if advice.change == "keep" and _far(advice):
+        yield (
+            "The limits of the last weeks differ so much that the recommended timeout is no better known to be right "
+            "than the current one: no reason to change it."
         )
     for_recommended = completions_needed(RECOMMENDED_Q)
     if advice.recommended_timeout_s is not None and advice.n < for_recommended:
@@ -62,6 +68,13 @@ def notes(advice: Recommendation, attempts: Attempts, weeks: int) -> Iterator[st
         ended = (attempts.completed_s, attempts.timed_out_s, attempts.cancelled_s)
         counted = sum(len(durations) for durations in ended) + attempts.dropped
         yield f"Only the latest {counted:,} attempts are counted."
+
+
+def _far(advice: Recommendation) -> bool:
+    current_s, recommended_s = advice.current_timeout_s, advice.recommended_timeout_s
+    if current_s is None or recommended_s is None:
+        return False
+    return recommended_s > RAISE_FACTOR * current_s or recommended_s < current_s / LOWER_FACTOR
 
 
 def workflow_note(workflow: Workflow, graph: StepGraph) -> str:

@@ -1,5 +1,5 @@
-"""Thresholds of stalls: how much of the budget of false alarms they use and how long they wait, on distributions that
-were first looked at when all constants were settled, and on those that had been; with durations that are alike inside
+"""Thresholds of stalls: how much of the budget of false alarms they use and how long they wait, on distributions by
+which no constant was chosen, and on those that had been looked at; with durations that are alike inside
 executions; with attempts that never completed.
 
 Goal: between 0.3 and 1.5 of the budget at 1e-5 from 1,000 durations on; at most 1.3 times the best possible wait from
@@ -57,9 +57,9 @@ def _budget(alpha: float, quick: bool) -> str:
     rows += [_row(f"({name})", measured(law)) for name, law in REFERENCE.items()]
     return (
         f"### One false alarm in {round(1 / alpha):,} attempts allowed\n\n"
-        f"Used, and in parentheses the delay ratio; {repetitions} samples each. Laws above *fresh* were first measured "
-        "when all constants were settled; those above *looked at* had been seen while some were chosen; those in "
-        "parentheses are well known, and constants were tuned with them.\n\n"
+        f"Used, and in parentheses the delay ratio; {repetitions} samples each. By laws above *fresh* no constant was "
+        "chosen; those above *looked at* had been seen while some were; those in parentheses are well known, and "
+        "constants were tuned with them.\n\n"
     ) + table(("durations", *(f"n = {n:,}" for n in sizes)), rows)
 
 

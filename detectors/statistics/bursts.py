@@ -1,6 +1,6 @@
 """Bursts of errors: when a step fails so much more often than it used to that chance does not explain it.
 
-Errors are counted in windows of 1, 5, 15 and 60 minutes. How often a step fails is not constant even
+Errors are counted in windows of 1, 2, 5, 15 and 60 minutes. How often a step fails is not constant even
 when all is well, so the number of errors in a window is taken to be beta-binomial: the rate varies
 from window to window, and its variance is learned for each length of window. What was seen of the
 step bounds how well its rate is known, which makes the variance larger.
@@ -18,7 +18,7 @@ from detectors.statistics.samples import Floats
 
 Flags = NDArray[np.bool_]
 
-WINDOWS_MIN: Final = (1, 5, 15, 60)
+WINDOWS_MIN: Final = (1, 2, 5, 15, 60)
 TICKS_PER_WEEK: Final = 10_080
 """Windows of neighbouring moments hold the same errors: what counts as one test is a minute."""
 
@@ -50,7 +50,7 @@ _BLOCKS: Final = 48
 
 @dataclass(frozen=True)
 class BurstHabits:
-    """How often things fail when all is well: arrays over S things, and W = 4 windows.
+    """How often things fail when all is well: arrays over S things, and W windows (WINDOWS_MIN).
 
     `rates` (S,): share of attempts. `known` (S,): attempts that the rate is known from. `dispersions`
     (S, W): the correlation rho of the beta-binomial. `stretches` and `surpluses` (S, W): what evidence has to

@@ -63,7 +63,7 @@ class TailModel:
 NARROW: Final = TailModel(2.5, -0.08, 0.07)
 """Sure of itself, as befits a sample of some hundred: such a sample, believed, scatters the
 thresholds by factors."""
-WIDE: Final = TailModel(5.0, -0.12, 0.11)
+WIDE: Final = TailModel(5.0, -0.13, 0.12)
 """Looks at twice as much of the sample and lets it say more: of a light tail's budget it uses several
 times as much as NARROW, and no more of a power law's."""
 _NARROW_UNTIL: Final = 500

@@ -262,8 +262,10 @@ def recommend(
         canary_timeout_s=rung.timeout_s if rung is not None and rung.kind == "canary" else None,
         weekly_upper_s=upper_s,
         change=(
-            change_of(current_s, recommended_s, earlier, current_cut or 0.0)
-            if recommended_s is not None and n >= completions_needed(GUIDANCE_Q)
+            change_of(current_s, recommended_s, upper_s, earlier, current_cut or 0.0)
+            if upper_s is not None
+            and recommended_s is not None
+            and n >= completions_needed(GUIDANCE_Q)
             else None
         ),
     )

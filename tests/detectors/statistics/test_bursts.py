@@ -91,31 +91,34 @@ def test_none_in_a_hundred_is_not_never() -> None:
 
 def windows(*minutes: tuple[float, float]) -> tuple[Any, Any]:
     """(errors, attempts) of the windows of one thing, the shortest first."""
+    assert len(minutes) == len(WINDOWS_MIN)
     e, n = np.array([minutes], dtype=float).transpose(2, 0, 1)
     return e, n
 
 
 def test_few_errors_and_small_rises_are_not_worth_telling() -> None:
     rate = np.array([0.02])
-    assert worth_telling(*windows((3, 10), (3, 50), (3, 150), (3, 600)), rate)[0, 0]
-    assert not worth_telling(*windows((2, 10), (2, 50), (2, 150), (2, 600)), rate).any()
+    assert worth_telling(*windows((3, 10), (3, 20), (3, 50), (3, 150), (3, 600)), rate)[0, 0]
+    assert not worth_telling(*windows((2, 10), (2, 20), (2, 50), (2, 150), (2, 600)), rate).any()
     # 4 % are no more than twice 2 %.
-    assert not worth_telling(*windows((4, 100), (20, 500), (60, 1500), (240, 6000)), rate).any()
+    assert not worth_telling(
+        *windows((4, 100), (8, 200), (20, 500), (60, 1500), (240, 6000)), rate
+    ).any()
     # With next to no errors as a rule a percentage point more is the least.
     assert not worth_telling(
-        *windows((9, 1000), (45, 5000), (135, 15000), (540, 60000)), np.array([1e-4])
+        *windows((9, 1000), (18, 2000), (45, 5000), (135, 15000), (540, 60000)), np.array([1e-4])
     ).any()
 
 
 def test_a_long_window_full_of_what_is_over_is_not_told() -> None:
     rate = np.array([0.02])
-    going_on = windows((30, 60), (150, 300), (300, 900), (340, 3600))
+    going_on = windows((30, 60), (60, 120), (150, 300), (300, 900), (340, 3600))
     assert worth_telling(*going_on, rate).all()
     # Twenty minutes later errors are as usual: a last minute with two of sixty is nothing.
-    over = windows((2, 60), (6, 300), (20, 900), (340, 3600))
+    over = windows((2, 60), (3, 120), (6, 300), (20, 900), (340, 3600))
     assert not worth_telling(*over, rate).any()
     # Nor is one without any.
-    quiet = windows((0, 6), (1, 30), (20, 90), (40, 360))
+    quiet = windows((0, 6), (0, 12), (1, 30), (20, 90), (40, 360))
     assert not worth_telling(*quiet, rate).any()
 
 
@@ -172,13 +175,21 @@ def habits(rate: float, known: float = 5000.0, rho: float = 0.0) -> BurstHabits:
 
 
 def test_half_of_ten_errors_is_a_discovery_among_two_thousand_steps() -> None:
-    half = windows((6, 10), (6, 40), (6, 140), (6, 590))
+    half = windows((6, 10), (6, 20), (6, 40), (6, 140), (6, 590))
     evidence = burst_evidence(*half, habits(0.002))
     assert discoveries(evidence, 2000, level_of(0.1)).all()
     # Not where a step's rate wavers, or is hardly known.
     for unsure in (habits(0.002, rho=0.2), habits(0.002, known=50.0)):
         assert burst_evidence(*half, unsure) < evidence
         assert not discoveries(burst_evidence(*half, unsure), 2000, level_of(0.1)).any()
+
+
+def test_few_attempts_are_judged_by_two_minutes_where_one_has_too_few_errors() -> None:
+    """Five of ten in two minutes: the minute has two, and five minutes are mostly of before."""
+    told = windows((2, 5), (5, 10), (5, 25), (5, 75), (5, 300))
+    assert discoveries(burst_evidence(*told, habits(0.01)), 1, level_of(0.1)).all()
+    without = windows((2, 5), (2, 10), (5, 25), (5, 75), (5, 300))
+    assert not discoveries(burst_evidence(*without, habits(0.01)), 1, level_of(0.1)).any()
 
 
 def test_a_burst_began_where_errors_became_likelier() -> None:

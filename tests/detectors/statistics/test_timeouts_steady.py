@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.statistics.steadiness import Week, change_of, steady_s
+from detectors.statistics.steadiness import Week, change_of, spread_of, steady_s
 from detectors.statistics.timeouts import recommend, upper_q
 from detectors.statistics.trade_off import cheapest_s, trade_off
 
@@ -52,8 +52,52 @@ def test_never_below_the_middle_of_the_last_weeks(uppers: list[float]) -> None:
 def test_a_timeout_changes_when_it_is_worth_it(
     current_s: float | None, recommended_s: float, earlier: list[float], cut: float, change: str
 ) -> None:
-    weeks = [Week(one, one) for one in earlier]
-    assert change_of(current_s, recommended_s, weeks, cut) == change
+    weeks = [Week(8.0, one) for one in earlier]
+    assert change_of(current_s, recommended_s, 8.0, weeks, cut) == change
+
+
+def test_the_spread_is_that_of_chance_and_hardly_sees_a_shift() -> None:
+    random = np.random.default_rng(4)
+    weeks = np.exp(random.normal(3, 0.4, (2000, 8)))
+    assert np.mean([spread_of(list(one)) for one in weeks]) == pytest.approx(0.4, rel=0.03)
+    assert spread_of([5.0]) == 0.0
+    shifted = [5.0] * 4 + [10.0] * 4
+    assert spread_of(shifted) < np.log(2) / 7
+    assert np.std(np.log(shifted), ddof=1) > 3 * spread_of(shifted)
+
+
+@pytest.mark.parametrize(
+    ("recommended_s", "change"), [(16, "keep"), (18, "due"), (5.7, "keep"), (4.7, "due")]
+)
+def test_where_weeks_differ_a_timeout_is_changed_for_more_than_that(
+    recommended_s: float, change: str
+) -> None:
+    # By 0.5 in ln from week to week: a spread of 0.44, so up to 1.74 times as long or half as long is kept.
+    weeks = [Week(8.0 * np.exp(0.5 * (week % 2)), recommended_s) for week in range(7)]
+    assert change_of(10, recommended_s, 8.0 * np.exp(0.5), weeks, 0.0) == change
+    assert change_of(10, recommended_s, 8.0, [Week(8.0, recommended_s)] * 7, 0.0) == "due"
+    assert change_of(10, recommended_s, 8.0 * np.exp(0.5), weeks, 0.006) == "at_once"
+
+
+def test_few_durations_a_week_are_no_reason_to_change_and_a_shift_is() -> None:
+    """500 a week of a power law, for two years, and then three times as long."""
+    random = np.random.default_rng(11)
+    earlier: list[Week] = []
+    current_s = None
+    changes: list[int] = []
+    for week in range(120):
+        durations = (3.0 if week >= 112 else 1.0) * (1 + random.pareto(2, 500))
+        cut = 0 if current_s is None else int((durations > current_s).sum())
+        completed = durations if current_s is None else durations[durations <= current_s]
+        advice = recommend(completed, cut, current_s, earlier=earlier[-7:])
+        assert advice.weekly_upper_s is not None
+        assert advice.recommended_timeout_s is not None
+        earlier.append(Week(advice.weekly_upper_s, advice.recommended_timeout_s))
+        if advice.change in ("at_once", "due"):
+            current_s = advice.recommended_timeout_s
+            changes.append(week)
+    assert len([week for week in changes if 8 <= week < 112]) <= 8
+    assert any(week >= 112 for week in changes)
 
 
 def test_a_quiet_week_lowers_the_recommendation_little() -> None:
