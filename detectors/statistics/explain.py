@@ -8,7 +8,7 @@ than the best of so many would by chance. The best value absorbs its attempts, a
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,9 +152,7 @@ def _candidates(
         inside_n: Floats = np.bincount(codes[asked], cells.attempts[asked], size).astype(float)
         inside_o: Floats = np.bincount(codes[asked], cells.affected[asked], size).astype(float)
         llr = _fit(inside_o, inside_n) + _fit(o - inside_o, n - inside_n) - one_rate
-        inside_odds = inside_o * (n - inside_n - (o - inside_o))
-        outside_odds = (o - inside_o) * (inside_n - inside_o)
-        eligible = (inside_odds > ODDS_MIN * outside_odds) & (inside_o >= AFFECTED_MIN)
+        eligible = _sets_apart(inside_o, inside_n, o, n) & (inside_o >= AFFECTED_MIN)
         score = np.where(eligible, llr - math.log(max(cells.values[dimension], 1)), -np.inf)
         codes_held = {code for name, code in held if name == dimension and code < size}
         for code in {int(score.argmax()), *codes_held} if size else ():
@@ -170,7 +168,12 @@ def _candidates(
 def _refined(cells: Cells, left: Mask, best: _Candidate, held: Collection[Value]) -> _Candidate:
     """The best of the values inside `best` where these fit clearly better together than it alone, else `best`."""
     for _ in cells.codes:
-        parts = _parts(cells, left, best.value)
+        # What is worse than the rest of the value's own need not be where the value is not.
+        parts = [
+            p
+            for p in _parts(cells, left, best.value)
+            if _is_worse(_candidate(cells, left, p), cells, left)
+        ]
         if not parts:
             return best
         margin = 1 + SPLIT_FIRST + SPLIT_EACH * len(parts)
@@ -211,6 +214,17 @@ def _candidate(cells: Cells, left: Mask, value: Value) -> _Candidate:
     inside = left & cells.mask(value)
     o, n = float(cells.affected[inside].sum()), float(cells.attempts[inside].sum())
     return _Candidate(value, _gain(cells, left, [value]), o, n)
+
+
+def _is_worse(one: _Candidate, cells: Cells, left: Mask) -> bool:
+    n, o = float(cells.attempts[left].sum()), float(cells.affected[left].sum())
+    return bool(_sets_apart(one.affected, one.attempts, o, n))
+
+
+def _sets_apart(inside_o: Floats | float, inside_n: Floats | float, o: float, n: float) -> Any:
+    """Whether the odds to be affected are clearly higher inside than among the others of all `o` of `n`."""
+    inside_odds = inside_o * (n - inside_n - (o - inside_o))
+    return inside_odds > ODDS_MIN * (o - inside_o) * (inside_n - inside_o)
 
 
 def _favoured(candidate: _Candidate, held: Collection[Value]) -> float:
