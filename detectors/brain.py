@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from detectors.absorption import explained_by, flooded_by, waiting_for
 from detectors.aftermath import CompletedLate, completed_late
@@ -134,7 +134,14 @@ class Brain:
 
     def _ask(self, detector: Detector, tick: Tick, context: Context) -> list[Observation]:
         budget_s = None if self._pace is None else self._pace.budget_s
-        parameters = detector.parameters(tick, context)
+        if detector.idles and not self._store.select(detector.any_sql, {}, budget_s):
+            return []
+        parameters: dict[str, Any] | None = detector.parameters(tick, context)
+        if detector.narrow is not None:
+            looked = self._store.select(detector.look_sql, parameters, budget_s)
+            parameters = detector.narrow(tick, looked, context)
+        if parameters is None:
+            return []
         return detector.judge(tick, self._store.select(detector.sql, parameters, budget_s), context)
 
     def _unacknowledged(

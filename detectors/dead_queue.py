@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from detectors.detector import Context, Detector, Row, folded_from, place_of
 from detectors.explaining import DOMINANT_SHARE, clock, counted, named
+from detectors.quiet import asked, look_parameters, quiet
 from detectors.silences import Silence, Silences
 from detectors.statistics.silence import EDGES_S
 from detectors.statistics.threshold import WEEK_S
@@ -25,8 +26,6 @@ OVERLAP: Final = timedelta(minutes=5)
 FEW: Final = 200
 """Where more attempts are open, executions are named only if less ended lately than usual: the ids of a million
 attempts that are well cost a second."""
-WORKERS_MAX: Final = 100
-"""Of more workers than that none is judged by itself; their queues and steps are."""
 BEAT_S: Final = 60
 """An attempt that has told a heartbeat since then is in good hands."""
 _WHERE: Final = {
@@ -37,7 +36,11 @@ _WHERE: Final = {
 }
 
 
-def parameters(tick: Tick, context: Context) -> dict[str, Any]:
+def narrow(tick: Tick, rows: Sequence[Row], context: Context) -> dict[str, Any] | None:
+    """What is asked for after the first look; None: no group can be silent."""
+    groups = quiet(tick, rows, context)
+    if not groups:
+        return None
     replayed = timedelta(seconds=float(EDGES_S[0]))
     calibrated_at = min(context.calibration.at, tick.until)
     from_ = min(calibrated_at - OVERLAP, tick.until - replayed)
@@ -49,8 +52,8 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
         "edges_s": edges_s,
         **{f"edge_{age_s}s": edges_s.index(age_s) for age_s in (5, 16, 95, 310)},
         "few": FEW,
-        "workers": WORKERS_MAX,
         "beat_s": BEAT_S,
+        **asked(groups, rows, context.calibration.liveness),
     }
 
 
@@ -190,4 +193,12 @@ def _next_steps(silence: Silence, where: str) -> tuple[str, ...]:
     )
 
 
-DETECTOR: Final = Detector("dead_queue", 1.0, judge, parameters, absorbed_by=("telemetry_silence",))
+DETECTOR: Final = Detector(
+    "dead_queue",
+    1.0,
+    judge,
+    look_parameters,
+    absorbed_by=("telemetry_silence",),
+    narrow=narrow,
+    idles=True,
+)

@@ -88,6 +88,7 @@ class Context:
 
 Judge = Callable[[Tick, Sequence[Row], Context], list[Observation]]
 Parameters = Callable[[Tick, Context], dict[str, Any]]
+Narrow = Callable[[Tick, Sequence[Row], Context], dict[str, Any] | None]
 
 
 def until_only(tick: Tick, context: Context) -> dict[str, Any]:
@@ -99,7 +100,9 @@ def until_only(tick: Tick, context: Context) -> dict[str, Any]:
 class Detector:
     """`judge` is pure. `every_s` is how often it should be asked; `absorbed_by` names the detectors
     whose findings explain this one's, which are judged before it; `waits_for` those whose findings explain
-    only the steps that wait for them."""
+    only the steps that wait for them. `narrow`: where a first, cheap look (`<id>_look.sql`, with `parameters`) says
+    what is to be asked, from its rows the parameters of the statement; None: nothing is. `idles`: where `<id>_any.sql`
+    finds nothing, there is nothing to say."""
 
     id: str
     every_s: float
@@ -107,11 +110,27 @@ class Detector:
     parameters: Parameters = until_only
     absorbed_by: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()
+    narrow: Narrow | None = None
+    idles: bool = False
 
     @cached_property
     def sql(self) -> str:
         """The statement in the `.sql` file beside the judge."""
-        return (files("detectors") / f"{self.id}.sql").read_text(encoding="utf-8").strip()
+        return _statement(self.id)
+
+    @cached_property
+    def any_sql(self) -> str:
+        """The statement that finds something where there is anything to look at."""
+        return _statement(f"{self.id}_any")
+
+    @cached_property
+    def look_sql(self) -> str:
+        """The statement of the first look."""
+        return _statement(f"{self.id}_look")
+
+
+def _statement(name: str) -> str:
+    return (files("detectors") / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
 def point_window(tick: Tick, context: Context) -> dict[str, datetime]:

@@ -12,20 +12,25 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors import budget
 from detectors.calibration.hazards import Group, Liveness, Pace
+from detectors.calibration.learned import EVERY_VERSION
 from detectors.detector import Context, Row, place_of
 from detectors.statistics.samples import Floats
 from detectors.statistics.silence import (
     EDGES_S,
-    Hazards,
+    OVERDUE,
     Loss,
     Spells,
     edge_mid_s,
+    free_s,
     is_degraded,
+    is_full,
     limit,
     loss,
+    loss_limit,
     may_be_degraded,
     most_ends,
     stop,
@@ -37,8 +42,8 @@ DIMENSIONS: Final = ("queue", "downstream", "worker", "step")
 """Of groups that explain equally much the earlier one tells."""
 MEMBERS_MIN: Final = 3
 """With fewer executions a silence is told apart from so many hung attempts by nothing."""
-OVERDUE: Final = 3.0
-"""H of an attempt that is older than 95 % of healthy ones become."""
+WAITS: Final = 3.0
+"""What has waited for so many times the median was passed over when something else was started."""
 LATENESS_MIN_S: Final = 0.25
 """News of an end takes at least a moment."""
 
@@ -78,8 +83,7 @@ class _Entries:
         """The spells of these rows, and where they stand among all."""
         spans = [np.arange(self.start[n], self.start[n + 1]) for n in numbers]
         at: Ints = np.concatenate(spans) if spans else np.zeros(0, dtype=np.int64)
-        s = self.spells
-        return Spells(s.kind[at], s.begun_s[at], s.until_s[at], s.count[at]), at
+        return self.spells.where(at), at
 
 
 class Silences:
@@ -90,9 +94,11 @@ class Silences:
         self._rows = rows
         self._known: Liveness = context.calibration.liveness
         self._budget = budget.share(context.config, "dead_queue")
-        self._hazards = Hazards([life.hazard for life in self._known.steps.values()])
-        kinds = {key: number for number, key in enumerate(self._known.steps)}
+        self._hazards = self._known.hazards
+        kinds = self._known.kinds
         self._kind = np.array([kinds.get(place_of(row), -1) for row in rows], dtype=np.int64)
+        self._lost_s = np.array([_lost_s(row, context) for row in rows], dtype=np.float64)
+        self._wait_s = np.array([_wait_s(row, context) for row in rows], dtype=np.float64)
         self._lag_s = np.array([_lag_s(tick, row, context) for row in rows], dtype=np.float64)
         self._silent_senders = context.silent_senders
 
@@ -122,15 +128,16 @@ class Silences:
         pace = self._known.paces[group]
         highest = limit(pace.per_week, len(self._known.paces), self._budget)
         closed_at = self._closed_at(group)
-        closed_s = (self._until - closed_at) / timedelta(seconds=1)
+        closed_s = self._closed_s(group)
         numbers = self._judged(group, asked)
         # Most groups have just ended something.
         if not numbers or most_ends(pace.peak_per_s, closed_s) < highest:
             return None
-        spells, _ = self._open.of(numbers)
+        spells, at = self._open.of(numbers)
         if spells.count.sum() < MEMBERS_MIN:
             return None
-        stopped = stop(spells, self._hazards, closed_s, pace.peak_per_s)
+        since_s = self._since_s(group, at)
+        stopped = stop(spells, self._hazards, closed_s, pace.peak_per_s, since_s)
         if stopped.score < highest or stopped.silent_s < pace.pause_s:
             return None
         if not _enough(self._members(numbers, 0.0)):
@@ -152,18 +159,19 @@ class Silences:
         """Whether much less ends than should: W is above the limit."""
         pace = self._known.paces[group]
         numbers = self._judged(group, asked)
-        overdue = float(sum(self._overdue[number] for number in numbers))
+        opened, at = self._open.of(numbers)
+        counts = self._could_end(group, at)
+        overdue = float((opened.count * self._overdue[at])[counts].sum())
         if overdue < MEMBERS_MIN:
             return None
-        highest = limit(pace.per_week, len(self._known.paces), self._budget)
-        ended, at = self._ended.of(numbers)
+        highest = loss_limit(limit(pace.per_week, len(self._known.paces), self._budget))
+        ended, ends = self._ended.of(numbers)
         closes: Floats = np.bincount(
-            self._edge[at], ended.count * self._is_close[at], len(EDGES_S)
+            self._edge[ends], ended.count * self._is_close[ends], len(EDGES_S)
         ).astype(np.float64)
         if not may_be_degraded(closes, overdue, pace.peak_per_s, highest):
             return None
-        opened, _ = self._open.of(numbers)
-        lost = loss(opened, ended, closes, self._hazards, pace.peak_per_s, highest)
+        lost = loss(opened.where(counts), ended, closes, self._hazards, pace.peak_per_s, highest)
         if not is_degraded(lost, highest, overdue, pace.peak_per_s):
             return None
         members = self._members(numbers, OVERDUE)
@@ -179,6 +187,46 @@ class Silences:
             open=int(opened.count.sum()),
             members=members,
             lost=lost,
+        )
+
+    def _since_s(self, group: Group, at: Ints) -> Floats:
+        """Since how long ago each of these open attempts may have been expected to end: what waits for a worker may not
+        while the group, or the queue that it waits in, has no place left."""
+        row, waits = self._open.row[at], self._waits[at]
+        since_s: Floats = np.full(len(at), np.inf)
+        for number in np.unique(row[waits]):
+            groups = {group, self._group_of(self._rows[number], "queue")}
+            free = min(self._free_s(one) for one in groups if one in self._groups)
+            since_s[waits & (row == number)] = free
+        return since_s
+
+    def _could_end(self, group: Group, at: Ints) -> NDArray[np.bool_]:
+        """Which of these open attempts could end: not what waits while the group, or its queue, has its hands full."""
+        row, counts = self._open.row[at], ~self._waits[at]
+        for number in np.unique(row[~counts]):
+            groups = {group, self._group_of(self._rows[number], "queue")}
+            if not any(self._is_full(one) for one in groups if one in self._groups):
+                counts |= row == number
+        return counts
+
+    def _is_full(self, group: Group) -> bool:
+        spells, at = self._open.of([n for n in self._groups[group] if self._kind[n] >= 0])
+        runs = ~self._waits[at] & (spells.begun_s < self._lost_s[self._open.row[at]])
+        return is_full(float(spells.count[runs].sum()), self._known.paces[group].ceiling)
+
+    def _free_s(self, group: Group) -> float:
+        """Since how long ago the group has had a place for what waits."""
+        spells, at = self._open.of([n for n in self._groups[group] if self._kind[n] >= 0])
+        row, waits = self._open.row[at], self._waits[at]
+        if not waits.any():
+            return np.inf
+        return free_s(
+            spells.where(~waits),
+            self._lost_s[row[~waits]],
+            spells.where(waits),
+            usual_s=float(self._wait_s[row[waits]].max()),
+            closed_s=self._closed_s(group),
+            ceiling=self._known.paces[group].ceiling,
         )
 
     def _judged(self, group: Group, asked: Collection[int]) -> list[int]:
@@ -205,18 +253,24 @@ class Silences:
         last_at: datetime = max(self._known.paces[group].last_at, *ends)
         return min(last_at, self._until)
 
+    def _closed_s(self, group: Group) -> float:
+        return (self._until - self._closed_at(group)) / timedelta(seconds=1)
+
+    def _group_of(self, row: Row, dimension: str) -> Group:
+        life = self._known.steps.get(place_of(row))
+        usual = {} if life is None else {"queue": life.queue, "downstream": life.downstream}
+        place = row["workflow"] if dimension == "step" else ""
+        value = row[dimension] or usual.get(dimension, "")
+        return (dimension, row["namespace"], row["engine"], place, value)
+
     @cached_property
     def _groups(self) -> Mapping[Group, Sequence[int]]:
-        """The numbers of the rows of each group whose pace is known."""
+        """The numbers of the rows of each group that was asked for and whose pace is known."""
         groups: defaultdict[Group, list[int]] = defaultdict(list)
         for number, row in enumerate(self._rows):
-            life = self._known.steps.get(place_of(row))
-            usual = {} if life is None else {"queue": life.queue, "downstream": life.downstream}
             for dimension in DIMENSIONS:
-                workflow = row["workflow"] if dimension == "step" else ""
-                value = row[dimension] or usual.get(dimension, "")
-                group = (dimension, row["namespace"], row["engine"], workflow, value)
-                if group in self._known.paces:
+                group = self._group_of(row, dimension)
+                if row[f"asks_{dimension}"] and group in self._known.paces:
                     groups[group].append(number)
         return groups
 
@@ -224,9 +278,14 @@ class Silences:
     def _open(self) -> _Entries:
         ages, row = _flat(self._rows, "open_ages")
         counts, _ = _flat(self._rows, "open_counts")
-        lag_s = self._lag_s[row]
-        spells = Spells(self._kind[row], bin_mid_s(ages), lag_s, counts.astype(np.float64))
+        kind = self._kind[row] + len(self._known.steps) * ~self._waits
+        spells = Spells(kind, bin_mid_s(ages), self._lag_s[row], counts.astype(np.float64))
         return _Entries(spells, row, len(self._rows))
+
+    @cached_property
+    def _waits(self) -> NDArray[np.bool_]:
+        """Which of the open attempts nobody has started yet."""
+        return _flat(self._rows, "open_waits")[0].astype(bool)
 
     @cached_property
     def _ended(self) -> _Entries:
@@ -234,7 +293,10 @@ class Silences:
         counts, _ = _flat(self._rows, "end_counts")
         until_s = edge_mid_s(self._edge)
         spells = Spells(
-            self._kind[row], until_s + bin_mid_s(ages), until_s, counts.astype(np.float64)
+            self._kind[row] + len(self._known.steps),
+            until_s + bin_mid_s(ages),
+            until_s,
+            counts.astype(np.float64),
         )
         return _Entries(spells, row, len(self._rows))
 
@@ -247,12 +309,12 @@ class Silences:
         return _flat(self._rows, "end_closes")[0]
 
     @cached_property
-    def _overdue(self) -> Floats:
-        """How many open attempts of each row are overdue, where executions are named; elsewhere 0."""
+    def _overdue(self) -> NDArray[np.bool_]:
+        """Which open attempts are overdue, where executions are named."""
         spells = self._open.spells
         old = spells.expected(self._hazards, np.inf) >= OVERDUE * spells.count
         named = np.array([row["is_named"] for row in self._rows], dtype=bool)
-        overdue: Floats = np.bincount(self._open.row, spells.count * old, len(self._rows)) * named
+        overdue: NDArray[np.bool_] = old & named[self._open.row]
         return overdue
 
 
@@ -261,6 +323,19 @@ def _lag_s(tick: Tick, row: Row, context: Context) -> float:
     lateness_s = context.calibration.lateness_s(place_of(row))
     behind = tick.until - context.as_of(tick, row)
     return max(lateness_s, LATENESS_MIN_S) + behind / timedelta(seconds=1)
+
+
+def _lost_s(row: Row, context: Context) -> float:
+    """The age beyond which one that runs is taken for lost, not for busy."""
+    learned = context.calibration.steps.get(place_of(row), {}).get(EVERY_VERSION)
+    limit_s = None if learned is None else learned.limit_s
+    return np.inf if limit_s is None else limit_s
+
+
+def _wait_s(row: Row, context: Context) -> float:
+    """How long one of these may wait for its start without being passed over."""
+    waits = context.calibration.queue_waits.get(place_of(row))
+    return 0.0 if waits is None else WAITS * waits.spread.median_s
 
 
 def _flat(rows: Sequence[Row], column: str) -> tuple[Ints, Ints]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.detectors import table
 from detectors.calibration.learned import Calibration
-from detectors.calibration.learning import SAMPLE, past, statement
+from detectors.calibration.learning import GAPS_OF_ALL_MAX, SAMPLE, past, statement
 from detectors.calibration.steps import learned_from
 from detectors.overdue_execution import expected_end
 from stallwatch.model.events import event_from_dict
@@ -119,7 +119,7 @@ def _learned(courses: list[Course]) -> Calibration:
         ]
         store.insert_events(events, [event.time for event in events], "shop")
         store.fold(until)
-        limits = {"sample": SAMPLE, "executions": SAMPLE}
+        limits = {"sample": SAMPLE, "executions": SAMPLE, "most_of_all": GAPS_OF_ALL_MAX}
         rows = store.select(statement("gaps"), {**past(until), **limits})
         store.close()
     gaps = {

@@ -47,6 +47,8 @@ WINDOW: Final = timedelta(days=7)
 SAMPLE: Final = 20_000
 """Durations per step that a threshold is learned from."""
 
+GAPS_OF_ALL_MAX: Final = 200_000
+"""Executions whose gaps are read, the latest of all workflows together."""
 GAPS_MIN: Final = 50
 """A sender with fewer known gaps is not judged."""
 RECURRENT: Final = 3
@@ -62,7 +64,9 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
     """
     sampled = {**past(now), "sample": SAMPLE}
     steps = store.select(statement("steps"), {**sampled, **STEPS_LIMITS})
-    gaps = store.select(statement("gaps"), {**sampled, "executions": SAMPLE})
+    gaps = store.select(
+        statement("gaps"), {**sampled, "executions": SAMPLE, "most_of_all": GAPS_OF_ALL_MAX}
+    )
     executions = store.select(statement("executions"), sampled)
     senders = store.select(statement("senders"), sampled)
     waits = store.select(statement("queue_waits"), sampled)
@@ -84,7 +88,7 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         scheduling=learn_scheduling(store, now),
         queue_waits=_of_kind("queue", waits, budget, fleet),
         timers=_of_kind("timer", waits, budget, fleet),
-        liveness=learn_liveness(store, now - WINDOW, now),
+        liveness=learn_liveness(store, past(now)),
         flows=flows,
         compensations=learn_compensations(store, now - WINDOW, now, flows),
         declared=read_declared(store),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.statistics.samples import SHORTEST_S, Floats
 from detectors.statistics.survival import BINS_PER_OCTAVE, Ints
@@ -23,6 +24,14 @@ CLOSES_MIN: Final = 50
 AGE_SLACK: Final = 1.05
 """What always takes equally long never takes exactly equally long: ages count 5 % less."""
 PEAK_DEVIATIONS: Final = 3.0
+OVERDUE: Final = 3.0
+"""H of an attempt that is older than 95 % of healthy ones become."""
+CEILING_SHARE: Final = 0.8
+"""Of the most attempts that were seen running at once, when so many do every place is taken."""
+LEFT_MIN: Final = 3
+"""So many that were passed over when something was started last show that no place was left for them."""
+MOMENT_S: Final = 0.25
+"""News, and a start after an end, take at least a moment."""
 
 EDGES_S: Final[Floats] = np.array(
     [
@@ -68,6 +77,11 @@ def hazard(bins: Ints, closed: Ints, censored: Ints) -> Hazard:
     return Hazard(first, np.cumsum(-np.log1p(-ended / (at_risk + 1))), int(ended.sum()))
 
 
+def last_s(hazard: Hazard) -> float:
+    """The age from which on H grows no more."""
+    return float(AGE_SLACK * 2 ** ((hazard.first_bin + len(hazard.cumulative)) / BINS_PER_OCTAVE))
+
+
 class Hazards:
     """The hazards of many kinds, looked up for many ages at once."""
 
@@ -92,6 +106,14 @@ class Hazards:
         return np.where(ages_s > 0, low + (places - whole) * (high - low), 0.0)
 
 
+def age_s(hazard: Hazard, reached: float) -> float:
+    """The age at which H becomes larger than `reached`; infinity: it never does."""
+    at = int(np.searchsorted(hazard.cumulative, reached, side="right"))
+    if at == len(hazard.cumulative):
+        return math.inf
+    return float(AGE_SLACK * 2 ** ((hazard.first_bin + at) / BINS_PER_OCTAVE))
+
+
 @dataclass(frozen=True)
 class Spells:
     """Attempts alike: `count` of a `kind` that began `begun_s` ago and ended, or are open and known of until,
@@ -101,6 +123,12 @@ class Spells:
     begun_s: Floats
     until_s: Floats
     count: Floats
+
+    def where(self, chosen: NDArray[np.bool_] | Ints) -> "Spells":
+        """Those of a mask, or at some places."""
+        return Spells(
+            self.kind[chosen], self.begun_s[chosen], self.until_s[chosen], self.count[chosen]
+        )
 
     def accrued(self, hazards: Hazards, to_s: Floats | float) -> Floats:
         """Ends that were to be expected of each up to `to_s`."""
@@ -112,15 +140,26 @@ class Spells:
         return self.accrued(hazards, to_s) - self.accrued(hazards, since_s)
 
 
+def limits(closes_per_week: Floats, groups: int, budget_per_week: float) -> Floats:
+    """`limit` of many groups."""
+    return np.log(np.maximum(closes_per_week, CLOSES_MIN) * groups / budget_per_week)
+
+
 def limit(closes_per_week: float, groups: int, budget_per_week: float) -> float:
     """h: Λ of a healthy group exceeds it so seldom that all groups together do `budget_per_week` times a week.
 
     Each end begins a silence anew, and one in e^h of them becomes as long.
     """
-    return math.log(max(closes_per_week, CLOSES_MIN) * groups / budget_per_week)
+    return float(limits(np.array([closes_per_week]), groups, budget_per_week)[0])
 
 
-def most_ends(peak_per_s: float, seconds: Floats | float) -> Floats:
+def loss_limit(limit: float) -> float:
+    """The limit of W beside which Λ has `limit`: W of a healthy group falls with each end, so that fewer ends than all
+    begin an excursion (by Wald's approximation of the run length of Page's chart: Siegmund 1985, 2.6)."""
+    return limit + math.log(ENDED_WEIGHT - LOST_SHARE)
+
+
+def most_ends(peak_per_s: Floats | float, seconds: Floats | float) -> Floats:
     """How many ends can be expected at most in so many seconds of a group whose fastest minute had `peak_per_s`.
 
     However much is open, workers end no more than they can: a backlog makes no silence. Three deviations beyond the
@@ -138,11 +177,50 @@ class Stop:
     score: float
 
 
-def stop(opened: Spells, hazards: Hazards, closed_s: float, peak_per_s: float) -> Stop:
-    """Since the last end, `closed_s` ago, of a group in which `opened` (not empty) is open; see `most_ends` for the
-    last argument."""
+def is_full(running: float, ceiling: float) -> bool:
+    """Whether so many run that what waits cannot be started: about as many as ever did at once."""
+    return running >= max(1.0, CEILING_SHARE * ceiling)
+
+
+def free_s(
+    running: Spells,
+    lost_s: Floats,
+    waiting: Spells,
+    usual_s: float,
+    closed_s: float,
+    ceiling: float,
+) -> float:
+    """Since how long ago what waits for a worker could have been started; 0: it cannot be yet, infinity: always.
+
+    It cannot while every place is taken by what runs and is not lost, that is not older than `lost_s` (one age for
+    each of `running`). Two things show that: as many run as ever did at once (`ceiling`); or when something was
+    started last, and nothing has ended since (`closed_s` ago), others had waited for longer than is usual (`usual_s`)
+    and were passed over. Where all that runs is lost there is room since the last of it became so.
+    """
+    if not len(running.kind):
+        return math.inf
+    newest_s = float(running.begun_s.min())
+    took_s = running.begun_s - lost_s
+    if (took_s > 0).all():
+        return float(took_s.min())
+    if is_full(float(running.count.sum()), ceiling):
+        return 0.0
+    passed_over = waiting.begun_s >= AGE_SLACK * newest_s + max(usual_s, MOMENT_S)
+    is_taken = newest_s <= AGE_SLACK * closed_s + MOMENT_S
+    return 0.0 if is_taken and waiting.count[passed_over].sum() >= LEFT_MIN else math.inf
+
+
+def stop(
+    opened: Spells,
+    hazards: Hazards,
+    closed_s: float,
+    peak_per_s: float,
+    since_s: Floats | float = math.inf,
+) -> Stop:
+    """Since the last end, `closed_s` ago, of a group in which `opened` (not empty) is open; see `most_ends` for
+    `peak_per_s`. Of each only what came after `since_s` counts."""
     silent_s = max(0.0, min(closed_s, float(opened.begun_s.max())) - float(opened.until_s.min()))
-    expected = float(opened.expected(hazards, closed_s).sum())
+    expected = float(opened.expected(hazards, np.minimum(closed_s, since_s)).sum())
     return Stop(silent_s, min(expected, float(most_ends(peak_per_s, silent_s))))
 
 

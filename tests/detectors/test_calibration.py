@@ -59,8 +59,9 @@ def test_completed_attempts_gaps_and_executions_are_learned(store: Store, now: d
     assert (after_reserve.spread.n, after_reserve.spread.median_s) == (100, 4.0)
     assert set(after_reserve.rest_percentiles_s) == {9.5}
     assert known.gaps[(*PLACE[:3], "")].spread.median_s == 0.5
-    few = store.select(statement("gaps"), {**past(now), "sample": 1000, "executions": 10})
-    assert {row["n"] for row in few if row["step"] == ""} == {10}
+    for limits in ({"executions": 10, "most_of_all": 90}, {"executions": 90, "most_of_all": 10}):
+        few = store.select(statement("gaps"), {**past(now), "sample": 1000, **limits})
+        assert {row["n"] for row in few if row["step"] == ""} == {10}
     # Behind the first attempt the pause, behind the second the end.
     assert known.gaps[PLACE].spread.n == 200
     assert known.executions[PLACE[:3]][EVERY_VERSION].spread.median_s == 11.0

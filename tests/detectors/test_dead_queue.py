@@ -9,6 +9,9 @@ import numpy as np
 from detectors import dead_queue, never_started, overdue_execution, stalled_step
 from detectors.calibration import Calibration, learn
 from detectors.calibration.hazards import Group, Liveness, Pace, StepLife
+from detectors.dead_queue import DETECTOR
+from detectors.detector import Context
+from detectors.silences import DIMENSIONS
 from detectors.statistics.silence import edge_of, hazard
 from detectors.statistics.survival import bin_of
 from stallwatch.model.events import StepEvent, event_from_dict
@@ -25,7 +28,8 @@ def life(queue: str = "", downstream: str = "") -> StepLife:
     """Of a step that takes 2 s in the median, known from 1,000 attempts."""
     quantiles = (np.arange(1000) + 0.5) / 1000
     bins, closed = np.unique(bin_of(-2 / np.log(2) * np.log1p(-quantiles)), return_counts=True)
-    return StepLife(hazard(bins, closed, np.zeros_like(closed)), queue, downstream)
+    known = hazard(bins, closed, np.zeros_like(closed))
+    return StepLife(known, known, queue, downstream)
 
 
 def pace(per_s: float = 1.0, **more: Any) -> Pace:
@@ -53,6 +57,8 @@ def row(opens: list[float], ends: list[tuple[float, float]] = (), **said: Any) -
         "is_named": True,
         "open_ages": bin_of(np.array(opens)).tolist(),
         "open_counts": [1] * len(opens),
+        "open_waits": [False] * len(opens),
+        **{f"asks_{dimension}": True for dimension in DIMENSIONS},
         "executions": [[f"{said.get('step', 'o')}-{number}"] for number in range(len(opens))],
         "end_edges": edge_of(ago_s).tolist(),
         "end_ages": bin_of(np.array([one[1] for one in ends])).tolist(),
@@ -193,6 +199,74 @@ def test_some_hang_while_all_others_go_on() -> None:
     assert judge(half(hung=6, ended=60)) == []
 
 
+WAITING: dict[str, Any] = {"open_waits": [True] * 10}
+
+
+def test_what_waits_behind_busy_workers_is_no_silence() -> None:
+    busy = row([9.0, 8.0], [(12.0, 2.0)], step="pay")
+    full = known(paces={QUEUE: pace(ceiling=2), STEP: pace(ceiling=9)})
+    assert judge(row(TEN, **WAITING), busy, calibration=full) == []
+    (found,) = judge(row(TEN, **WAITING), calibration=full)
+    assert (found.count, found.evidence["group"]) == (10, "queue")
+    # Where more could run it is a silence.
+    roomy = known(paces={QUEUE: pace(ceiling=9)})
+    assert judge(row(TEN, **WAITING), busy, calibration=roomy)
+
+
+def test_workers_that_are_lost_are_not_busy() -> None:
+    full = known(paces={QUEUE: pace(ceiling=2)})
+    lost = row([60.0, 50.0], [(70.0, 2.0)])
+    assert judge(row(TEN, **WAITING), lost, calibration=full)
+
+
+def test_a_backlog_is_no_loss() -> None:
+    full = known(paces={QUEUE: pace(ceiling=2)})
+    backlog = half(hung=30, ended=30)
+    waits = {**backlog, "open_waits": [True] * 30}
+    assert judge(waits, row([1.0, 2.0]), calibration=full) == []
+    assert judge(waits, row([1.0]), calibration=known(paces={QUEUE: pace(ceiling=9)}))
+
+
+def looked(group: Group, **more: Any) -> dict[str, Any]:
+    """What the first look says of a group in which ten are open and something ended a second ago."""
+    dimension, namespace, engine, place, value = group
+    known = {"closed_at": ago(1), "closes": {25: 1}, "ripe": 10, "fresh": 10}
+    names = {"dimension": dimension, "namespace": namespace, "engine": engine}
+    values = {"place": place, "value": value, "overdue": 0, "waiting": 0}
+    return {**names, **values, **known, **more}
+
+
+def test_who_has_just_ended_something_is_not_asked_for() -> None:
+    said = context(calibration=known())
+    assert dead_queue.narrow(tick(), [looked(QUEUE), looked(STEP)], said) is None
+    assert dead_queue.narrow(tick(), [], said) is None
+    idle = looked(QUEUE, closed_at=ago(60), ripe=0, fresh=0)
+    assert dead_queue.narrow(tick(), [idle, looked(STEP)], said) is None
+
+
+def test_who_is_silent_or_overdue_is_asked_for() -> None:
+    steps = {PLACE: life(queue="payments"), OTHER: life()}
+    said = context(calibration=known(steps=steps))
+    silent = dead_queue.narrow(tick(), [looked(QUEUE, closed_at=ago(60)), looked(STEP)], said)
+    assert silent is not None
+    assert (silent["queues"], silent["queue_steps"], silent["steps"]) == (
+        ["payments"],
+        ["charge"],
+        [],
+    )
+    overdue = dead_queue.narrow(tick(), [looked(QUEUE), looked(STEP, overdue=10)], said)
+    assert overdue is not None
+    assert (overdue["queues"], overdue["steps"], overdue["workflows"]) == (
+        [],
+        ["charge"],
+        ["order"],
+    )
+    # What waits, waits in its queue.
+    waiting = dead_queue.narrow(tick(), [looked(STEP, overdue=10, waiting=9)], said)
+    assert waiting is not None
+    assert waiting["queues"] == ["payments"]
+
+
 def test_they_give_way_to_it() -> None:
     for detector in (stalled_step, never_started, overdue_execution):
         assert "dead_queue" in detector.DETECTOR.absorbed_by
@@ -239,6 +313,13 @@ def course(now: datetime) -> list[StepEvent]:
     return events
 
 
+def selected(store: Store, now: datetime, asked: Context) -> list[dict[str, Any]]:
+    """What a tick is judged by: all that the first look leaves."""
+    looked = store.select(DETECTOR.look_sql, DETECTOR.parameters(tick(now), asked))
+    parameters = dead_queue.narrow(tick(now), looked, asked)
+    return [] if parameters is None else store.select(DETECTOR.sql, parameters)
+
+
 def test_what_the_statements_select(store: Store, now: datetime) -> None:
     events = course(now)
     store.insert_events(events, [event.time for event in events], "shop")
@@ -248,7 +329,7 @@ def test_what_the_statements_select(store: Store, now: datetime) -> None:
     assert liveness.steps[PLACE].hazard.closes == 101
     assert liveness.steps[PLACE].queue == "payments"
     assert (liveness.paces[QUEUE].closes, liveness.paces[QUEUE].peak_per_s) == (101, 0.1)
-    rows = store.select(dead_queue.DETECTOR.sql, dead_queue.parameters(tick(now), asked))
+    rows = selected(store, now, asked)
     (charges,) = [one for one in rows if one["open_ages"]]
     assert {name for names in charges["executions"] for name in names} == {
         f"o-{number}" for number in range(10)

@@ -13,10 +13,13 @@ from detectors.statistics.silence import (
     Hazard,
     Hazards,
     Spells,
+    age_s,
     edge_mid_s,
     edge_of,
+    free_s,
     hazard,
     is_degraded,
+    last_s,
     limit,
     loss,
     may_be_degraded,
@@ -193,3 +196,52 @@ def test_a_few_that_hang_among_many_are_no_loss() -> None:
     assert not is_degraded(found, h, overdue=5, peak_per_s=1.5)
     # Ends come as quickly as they ever did: there is too much to do.
     assert not is_degraded(found, h, overdue=30, peak_per_s=0.5)
+
+
+NEVER = np.inf
+
+
+def free(running: list[float], waiting: list[float], **more: float) -> float:
+    """Since when there was room, where what runs for longer than 100 s is lost; four ran at most."""
+    known = {"usual_s": 0.1, "closed_s": 10.0, "ceiling": 4.0, **more}
+    return free_s(spells(running), np.full(len(running), 100.0), spells(waiting), **known)
+
+
+def test_what_waits_behind_as_many_as_ever_ran_cannot_start() -> None:
+    assert free([9.0] * 4, [5.0] * 20) == 0.0
+    assert free([9.0] * 3, [5.0] * 20) == NEVER
+    assert free([], [5.0] * 20) == NEVER
+    assert free([9.0], [5.0], ceiling=0.0) == 0.0
+
+
+def test_who_was_passed_over_shows_that_there_is_no_room() -> None:
+    assert free([9.0], [20.0] * 3, ceiling=9.0) == 0.0
+    assert free([9.0], [20.0] * 2, ceiling=9.0) == NEVER
+    # It is usual to wait so long; or something has ended since, and nothing was started in its place.
+    assert free([9.0], [20.0] * 3, ceiling=9.0, usual_s=30.0) == NEVER
+    assert free([9.0], [20.0] * 3, ceiling=9.0, closed_s=2.0) == NEVER
+
+
+def test_what_is_lost_is_not_busy() -> None:
+    assert free([130.0, 120.0], [50.0] * 9, ceiling=2.0) == 20.0
+    assert free([130.0, 99.0], [50.0] * 9, ceiling=2.0) == 0.0
+
+
+def test_what_waits_counts_only_since_there_is_room() -> None:
+    hazards = exponential()
+    open_ = spells([9.0] * 10)
+    assert stop(open_, hazards, 8.0, ALWAYS, since_s=0.0).score == 0.0
+    late = stop(open_, hazards, 8.0, ALWAYS, since_s=5.0)
+    assert 0 < late.score < stop(open_, hazards, 8.0, ALWAYS).score
+    assert late.silent_s == 8.0
+
+
+@given(st.lists(st.floats(0.01, 1e4), min_size=50, max_size=200), st.floats(0, 3))
+def test_ages_at_which_a_hazard_is_reached(durations: list[float], reached: float) -> None:
+    found = learned(np.array(durations))
+    hazards, kind = Hazards([found]), np.zeros(1, dtype=np.int64)
+    before_s = age_s(found, reached) * 0.999
+    assert hazards.at(kind, np.array([before_s]))[0] <= reached + 1e-9
+    end = last_s(found)
+    assert hazards.at(kind, np.array([end * 1.001]))[0] == pytest.approx(found.cumulative[-1])
+    assert age_s(found, math.inf) == math.inf
