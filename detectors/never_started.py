@@ -2,6 +2,7 @@
 the timeout that it declares for that.
 
 Judged only where a start is told apart from a scheduling. Where the whole queue is dead, that is told instead.
+A workflow task that no worker takes (Temporal) is one too: then the execution's own code does not run.
 """
 
 import math
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from detectors import untaken_code
 from detectors.calibration import Learned
 from detectors.calibration.learned import SLACK_MIN_S
 from detectors.detector import (
@@ -77,9 +79,11 @@ def _limit_s(learned: Learned) -> float:
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each step that is not started, the oldest execution first."""
-    observations = []
     unexplained = [row for row in rows if execution_key(row) not in context.explained]
-    for group in grouped(unexplained, "namespace", "engine", "workflow", "step").values():
+    own_code = [row for row in unexplained if row["is_own_code"]]
+    observations = untaken_code.observe(DETECTOR.id, tick, own_code, context)
+    steps = [row for row in unexplained if not row["is_own_code"]]
+    for group in grouped(steps, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
         if (
             not context.enabled(place)

@@ -1,13 +1,13 @@
-"""An execution that runs although nothing in it does: the next step was never begun.
+"""An execution that runs although nothing in it does: the next step was never begun, or its own code fails.
 
-Held against how long executions of this workflow stood still after the same step before.
+The former is held against how long executions of this workflow stood still after the same step before.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from detectors import suspects
+from detectors import failing_code, suspects
 from detectors.calibration import Learned
 from detectors.detector import (
     Context,
@@ -34,14 +34,34 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     known_s: dict[tuple[str, ...], float] = {
         place: one.limit_s for place, one in gaps if one.limit_s is not None
     }
-    return {"until": tick.until, "idle_s": IDLE_MIN_S, **suspects.limits(known_s)}
+    return {
+        "until": tick.until,
+        "idle_s": IDLE_MIN_S,
+        "looked_up": failing_code.LOOKED_UP,
+        **suspects.limits(known_s),
+    }
+
+
+def narrow(tick: Tick, looked: Sequence[Row], context: Context) -> dict[str, Any] | None:
+    """The same, if the first look found anything that stands still."""
+    return parameters(tick, context) if looked else None
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
-    """One observation for each step after which executions stand still, the longest first."""
+    """One observation for each step after which executions stand still, and for each workflow whose code fails, the
+    longest first."""
+    failing = [row for row in rows if row["attempt"]]
+    observations = failing_code.observe(DETECTOR.id, tick, failing, IDLE_MIN_S, context)
+    idle = [
+        row for row in rows if not row["attempt"] and execution_key(row) not in context.explained
+    ]
+    idle.sort(key=lambda row: (row["last_progress_at"], row["execution_id"]))
+    return observations + _standstills(tick, idle, context)
+
+
+def _standstills(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     observations = []
-    unexplained = [row for row in rows if execution_key(row) not in context.explained]
-    for group in grouped(unexplained, "namespace", "engine", "workflow", "step").values():
+    for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
         learned = context.calibration.gaps.get(place)
         if learned is None or learned.limit_s is None or not context.enabled(place):
@@ -128,4 +148,5 @@ DETECTOR: Final = Detector(
     judge,
     parameters,
     absorbed_by=("telemetry_silence", "partial_failure"),
+    narrow=narrow,
 )

@@ -29,6 +29,9 @@ def scheduled(**said: Any) -> dict[str, Any]:
         "scheduled_at": ago(60),
         "suspended_s": 0.0,
         "schedule_to_start_timeout_s": None,
+        "is_own_code": False,
+        "last_step": "",
+        "attempt": 1,
         **said,
     }
 

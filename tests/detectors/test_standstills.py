@@ -17,6 +17,7 @@ def idle(**said: Any) -> dict[str, Any]:
         "sender": "shop",
         "last_progress_at": ago(60),
         "retry_due_at": None,
+        "attempt": 0,
         "suspects": 1,
         **said,
     }

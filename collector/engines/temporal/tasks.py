@@ -25,6 +25,8 @@ _BENIGN: Final = frozenset(
     }
 )
 """Causes that are part of the protocol and nobody's fault."""
+_VAGUE: Final = ("", "Unspecified", "WorkflowWorkerUnhandledFailure")
+"""Causes that say no more than that the workflow's code threw something: the failure says what."""
 
 
 def tell_tasks(run: Run) -> None:
@@ -68,7 +70,10 @@ def _tell_failure(run: Run, after: int, attempt: int, events: tuple[Fact, Fact, 
         told = {"error_type": f"{failed.get('timeout') or 'StartToClose'}Timeout"}
         _say(run, "timed_out", failed["time"], after, f"{about}:ended", attempt, **told)
     else:
-        told = error(failed) or {"error_type": failed.get("cause", "")}
+        told = error(failed)
+        cause = failed.get("cause", "")
+        if cause not in _VAGUE or "error_type" not in told:
+            told["error_type"] = cause
         _say(run, "failed", failed["time"], after, f"{about}:ended", attempt, **told)
     _say(run, "retrying", failed["time"], after, f"{about}:retrying", attempt, **told)
 

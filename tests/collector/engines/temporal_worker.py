@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from temporalio import activity, workflow
@@ -24,8 +25,10 @@ QUEUE: Final = "live"
 NOBODY: Final = "nobody"
 DOOMED: Final = "doomed"
 """Its only worker is killed."""
+FORGETFUL: Final = "forgetful"
+"""Its worker keeps no workflow in memory, and runs each from its history every time."""
 SOON: Final = timedelta(seconds=5)
-LATE: Final = timedelta(minutes=5)
+LATE: Final = timedelta(minutes=20)
 NEVER: Final = timedelta(hours=1)
 QUICKLY: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(minutes=1)
@@ -219,6 +222,27 @@ class Broken:
 
 
 @workflow.defn
+class Mended:
+    """Its code has a bug until somebody mends it, which a file stands for."""
+
+    @workflow.run
+    async def run(self, mended: str) -> None:
+        if not Path(mended).exists():
+            raise RuntimeError("a bug that will be mended")
+
+
+@workflow.defn
+class Changed:
+    """When it is run from its history, on a worker that keeps nothing, its code is another than it was."""
+
+    @workflow.run
+    async def run(self) -> None:
+        if workflow.unsafe.is_replaying():
+            await workflow.execute_activity(work, 0.01, start_to_close_timeout=SOON)
+        await workflow.sleep(0.2)
+
+
+@workflow.defn
 class Failed:
     @workflow.run
     async def run(self) -> None:
@@ -283,7 +307,7 @@ class Local:
 
 WORKFLOWS: Final = [
     Plain, Retried, Stormy, Parallel, Slept, Signaled, Parent, Continued, Hung, Lost, Frozen, Exceeded, Unheard, Broken,
-    Failed, Local, Doomed, Forked, Shrugged, Sold,
+    Mended, Changed, Failed, Local, Doomed, Forked, Shrugged, Sold,
 ]  # fmt: skip
 ACTIVITIES: Final[list[Callable[..., Any]]] = [
     work,
@@ -316,6 +340,7 @@ async def main(address: str, otlp: str = "", queue: str = QUEUE) -> None:
             activities=ACTIVITIES,
             workflow_runner=UnsandboxedWorkflowRunner(),
             graceful_shutdown_timeout=timedelta(0),
+            max_cached_workflows=0 if queue == FORGETFUL else 1000,
         ),
     ):
         sys.stdout.write("working\n")
