@@ -33,6 +33,7 @@ from stallwatch.model.findings import DETECTOR_IDS
 from stallwatch.model.findings_json import finding_to_json
 from stallwatch.model.plain_text import harmless
 from stallwatch.simulator.scenario import load_scenario
+from stallwatch.simulator.spec import read_text
 
 _SCORE_COLUMNS: Final = (
     "detector",
@@ -169,7 +170,7 @@ def replay(
         "until": rfc3339(time_option(until)),
         "every_s": parse_duration_s(every) if every else None,
         "only": [detector] if detector else None,
-        "expect": None if expect is None else str(expect.absolute()),
+        "expect": None if expect is None else {"file": str(expect), "text": read_text(expect)},
     }
     holder = serving(settings)
     if holder is not None:

@@ -152,21 +152,30 @@ def plain_spec(data: object, path: str = "") -> Spec:
     return Spec(data, path)
 
 
-def read_yaml(file: Path) -> Spec:
-    """The one YAML document in `file`; InputError names the file, and the line if it has one."""
+def read_text(file: Path) -> str:
+    """What is in `file`; InputError names it."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
+
+
+def read_yaml(file: Path) -> Spec:
+    """The one YAML document in `file`; InputError names the file, and the line if it has one."""
+    return parse_yaml(read_text(file), str(file))
+
+
+def parse_yaml(text: str, file: str) -> Spec:
+    """The one YAML document in `text`, which stood in `file`."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise InputError(f"{file}: is empty")
-        return _read_node(loader, node, Spec(None, "", str(file), 1), 0)
+        return _read_node(loader, node, Spec(None, "", file, 1), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}" if mark else str(file)
+        place = f"{file}:{mark.line + 1}" if mark else file
         raise InputError(f"{place}: not valid YAML: {error.problem or error.context}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

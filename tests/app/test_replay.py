@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stallwatch.app.replay.playing import load_expectations, tick_length
+from stallwatch.app.replay.playing import parse_expectations, tick_length
 from stallwatch.app.replay.scoring import replayed
 from stallwatch.config import Settings
 from stallwatch.errors import InputError
@@ -47,17 +47,19 @@ def asked(**more: object) -> dict[str, object]:
     return {**usual, **more}
 
 
-def test_the_scorecard_says_what_became_of_each_call(told: Store, tmp_path: Path) -> None:
-    expected = tmp_path / "expected.yaml"
-    expected.write_text(
+def expected(text: str) -> dict[str, str]:
+    return {"file": "expected.yaml", "text": text}
+
+
+def test_the_scorecard_says_what_became_of_each_call(told: Store) -> None:
+    expect = expected(
         "expect:\n"
         "  - {at: 1m, findings: []}\n"
         "  - {at: 10m, findings: [{detector: stalled_step, executions: [hung, slow]}]}\n"
-        "  - {at: 20m, contains: [{detector: stalled_step, executions: [slow]}]}\n",
-        encoding="utf-8",
+        "  - {at: 20m, contains: [{detector: stalled_step, executions: [slow]}]}\n"
     )
     done: list[float] = []
-    answer = replayed(told, Settings(), NOW, asked(expect=str(expected)), done.append)
+    answer = replayed(told, Settings(), NOW, asked(expect=expect), done.append)
     [problem] = answer["problems"]
     assert "at 20m" in problem
     assert "should be firing and is not" in problem
@@ -121,11 +123,18 @@ def test_ticks_are_few_unless_asked(now: datetime) -> None:
         tick_length(now, now + timedelta(days=7), 1.0)
 
 
-def test_a_wrong_expectation_is_named(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "expected.yaml"
-    path.write_text("expect: [{at: 21m, findings: []}]", encoding="utf-8")
+def test_a_wrong_expectation_is_named(store: Store) -> None:
+    late = expected("expect: [{at: 21m, findings: []}]")
     with pytest.raises(InputError, match=r"line 1: .* is not replayed"):
-        replayed(store, Settings(), NOW, asked(expect=str(path)))
-    path.write_text("expect: [{at: 1m, findings: [{detector: none}]}]", encoding="utf-8")
+        replayed(store, Settings(), NOW, asked(expect=late))
     with pytest.raises(InputError, match=r"expected\.yaml:1: .*detector"):
-        load_expectations(path, START)
+        parse_expectations(
+            "expect: [{at: 1m, findings: [{detector: none}]}]", "expected.yaml", START
+        )
+
+
+def test_no_file_is_read_for_who_asks(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "expected.yaml"
+    path.write_text("expect: []", encoding="utf-8")
+    with pytest.raises(InputError, match="an object with file and text"):
+        replayed(store, Settings(), NOW, asked(expect=str(path)))

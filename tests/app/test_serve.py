@@ -329,6 +329,12 @@ def test_commands_say_the_same_through_a_serve_and_without(tmp_path: Path) -> No
         assert (forgotten.code, forgotten.out) == (0, "1 events erased\n")
         assert place.here("forget", "--yes", "e").code == 2
         until(lambda: place.here("findings", "--firing").code == 1)
+        expected = tmp_path / "expected.yaml"
+        expected.write_text("expect: [{at: 1s, contains: [{workflow: order}]}]", encoding="utf-8")
+        replayed = place.here(
+            "replay", "--since", "-2m", "--every", "1m", "--expect", str(expected)
+        )
+        assert (replayed.code, "should be firing and is not" in replayed.err) == (1, True)
         questions = [
             place.argv(*words, "--format", "json")
             for words in (

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from detectors.brain import Brain
@@ -16,7 +15,7 @@ from stallwatch.errors import InputError
 from stallwatch.model.durations import format_duration, rfc3339
 from stallwatch.model.findings import Finding, Status
 from stallwatch.simulator.expectations import Expectation, check_expectation, parse_expectation
-from stallwatch.simulator.spec import read_yaml
+from stallwatch.simulator.spec import parse_yaml
 from stallwatch.store import Store
 from stallwatch.store.state import State
 
@@ -66,9 +65,9 @@ def tick_length(since: datetime, until: datetime, every_s: float | None) -> time
     return every
 
 
-def load_expectations(path: Path, since: datetime) -> list[Expectation]:
+def parse_expectations(text: str, file: str, since: datetime) -> list[Expectation]:
     """The `expect` of a file as in a scenario, offsets counted from `since`; InputError names file and line."""
-    children = read_yaml(path).mapping(("name", "expect"), ("expect",))
+    children = parse_yaml(text, file).mapping(("name", "expect"), ("expect",))
     found = [parse_expectation(item, since) for item in children["expect"].sequence()]
     return sorted(found, key=lambda expectation: expectation.at)
 

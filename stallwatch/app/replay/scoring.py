@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from detectors.calibration import Calibration
 from stallwatch.app.history_copy import PAST
-from stallwatch.app.replay.playing import Episode, Played, load_expectations, play, tick_length
+from stallwatch.app.replay.playing import Episode, Played, parse_expectations, play, tick_length
 from stallwatch.config import DetectorsConfig, Settings
 from stallwatch.errors import InputError
 from stallwatch.model.durations import format_duration, parse_time, rfc3339
@@ -57,7 +56,8 @@ def replayed(
     asked: Mapping[str, Any],
     progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Any]:
-    """What the command `replay` asks: `since`, `until` (RFC 3339), `every_s`, `only`, `expect` (a file's path).
+    """What the command `replay` asks: `since`, `until` (RFC 3339), `every_s`, `only`, `expect` (None, or
+    the `text` of a `file`).
 
     Returns `scorecard` (see `score`) and `problems`, the expectations that did not hold. `progress` is told the share
     that is done. Raises InputError where the time is empty, has not come, or is beyond what is kept.
@@ -71,7 +71,13 @@ def replayed(
             f"{rfc3339(since)} is beyond what is kept: events are deleted after {format_duration(kept_s)}"
         )
     every = tick_length(since, until, asked["every_s"])
-    expectations = load_expectations(Path(asked["expect"]), since) if asked["expect"] else []
+    expectations = []
+    if asked["expect"] is not None:
+        # Its contents come with the question: a service reads no files for those who ask it.
+        if not isinstance(asked["expect"], Mapping):
+            raise InputError("expect: must be an object with file and text")
+        text, file = (str(asked["expect"][name]) for name in ("text", "file"))
+        expectations = parse_expectations(text, file, since)
     span = until - since
     played = play(
         store, settings.detectors, since, until, every, asked["only"], expectations,
