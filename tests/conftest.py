@@ -1,14 +1,17 @@
-"""One embedded engine per test process; every test gets a database of its own in it."""
+"""One embedded engine per test process; every test gets an empty database in it."""
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Final
 
 import pytest
 
 from stallwatch.store import Store, open_store
 
-_numbers = itertools.count(1)
+_SHAPE: Final = """SELECT groupBitXor(cityHash64(name, create_table_query)) AS hash
+FROM system.tables WHERE database = {database:String}"""
 
 
 @pytest.fixture
@@ -26,8 +29,50 @@ def store_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
+class Lent:
+    """A database that is lent to one test after the other, emptied in between: to migrate one takes longer than most
+    tests. A test that changed its shape keeps it, and the next one gets another."""
+
+    def __init__(self, root: Store) -> None:
+        self._root = root
+        self._numbers = itertools.count(1)
+        self._stack = ExitStack()
+        self._made: tuple[Store, int] | None = None
+
+    def lend(self, now: datetime) -> Store:
+        if self._made is None:
+            name = f"test_{next(self._numbers)}"
+            store = self._stack.enter_context(self._root.scratch(name, now))
+            self._made = store, _shape(store)
+        return self._made[0]
+
+    def take_back(self) -> None:
+        assert self._made is not None
+        store, shape = self._made
+        if _shape(store) == shape:
+            store.empty()
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        self._made = None
+        self._stack.close()
+
+
+def _shape(store: Store) -> int:
+    rows = store.select(_SHAPE, {"database": store.engine.database})
+    return int(rows[0]["hash"])
+
+
+@pytest.fixture(scope="session")
+def lent(store_root: Store) -> Iterator[Lent]:
+    lent = Lent(store_root)
+    yield lent
+    lent.drop()
+
+
 @pytest.fixture
-def store(store_root: Store, now: datetime) -> Iterator[Store]:
+def store(lent: Lent, now: datetime) -> Iterator[Store]:
     """An empty store, with tables."""
-    with store_root.scratch(f"test_{next(_numbers)}", now) as scratch:
-        yield scratch
+    yield lent.lend(now)
+    lent.take_back()

@@ -1,15 +1,17 @@
 """Detectors over history on a manual clock: scenario files (`check`) and a moment of the past
-(`detect --at`). Both work in a scratch database and a state in memory: nothing is written that
-anyone else reads, and no one is told."""
+(`detect --at`). Both work in a database and a state of their own: nothing is written that anyone
+else reads, and no one is told."""
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from detectors.brain import Brain
 from stallwatch.app.history_copy import PAST, HistoryCopy
+from stallwatch.app.scenario_ticks import calibrations, ticks_of
 from stallwatch.clock import Clock, SystemClock
 from stallwatch.config import DetectorsConfig, load_detectors
 from stallwatch.errors import InputError
@@ -22,11 +24,6 @@ from stallwatch.store.state import State
 
 SENDER: Final = "scenario"
 """All events of a scenario come from one sender, so that its silence can be told."""
-TICKS_BETWEEN: Final = 3
-TICKS_BETWEEN_MAX: Final = 40
-"""Ticks between a scenario's start and its last expectation beside those that it asks for: what
-detectors say depends on the time they are asked for only, so idle ones can be skipped."""
-CALIBRATION_EVERY: Final = timedelta(hours=1)
 WARM_UP: Final = timedelta(hours=24)
 WARM_UP_TICKS: Final = tuple(
     timedelta(minutes=minutes) for minutes in (1440, 720, 360, 180, 60, 30, 10, 5, 1)
@@ -51,13 +48,11 @@ class ScenarioResult:
         return not self.problems
 
 
-def run_scenario(
-    store_root: Store, scenario: Scenario, clock: Clock | None = None
-) -> ScenarioResult:
-    """Run a scenario in a scratch database beside `store_root`.
+def run_scenario(store: Store, scenario: Scenario, clock: Clock | None = None) -> ScenarioResult:
+    """Run a scenario in `store`, which is empty before and afterwards.
 
     1. the past arrives as it happened; 2. from the start on, events are delivered by the time they
-    are received; 3. detectors tick up to each expectation, and see what was received by then;
+    are received; 3. detectors are asked up to each expectation, and see what was received by then;
     4. what is firing is held against what is expected.
 
     `clock` measures the run, nothing else. Raises ConfigError for a wrong `policy`.
@@ -65,72 +60,49 @@ def run_scenario(
     clock = clock or SystemClock()
     began_s = clock.monotonic_s()
     config = load_detectors(scenario.policy, f"{scenario.file}:{scenario.policy_line}: policy")
-    problems: list[str] = []
-    firing: list[list[Finding]] = []
-    start = scenario.start
-    with store_root.scratch(f"scenario_{next(_numbers)}", start) as store:
-        past = scenario.past
-        store.insert_events(past, [event.time for event in past], SENDER)
-        store.fold(start)
-        state = State(None)
-        stage = _Stage(store, Brain(store, state, config, epoch=start), scenario.deliveries, start)
-        for expectation in scenario.expectations:
-            for at in _grid(start, scenario.expectations[-1].at, expectation.at, stage.at):
-                stage.move_to(at)
-            stage.move_to(expectation.at)
-            found = [one for one in stage.brain.findings() if one.status is Status.FIRING]
-            firing.append(found)
-            problems += check_expectation(expectation, found)
-        state.close()
+    if store.select("SELECT 1 FROM step_event_log LIMIT 1"):
+        raise ValueError("a scenario is played in an empty store")
+    try:
+        problems, firing = _play(store, scenario, config)
+    finally:
+        store.empty()
     return ScenarioResult(problems, firing, clock.monotonic_s() - began_s)
 
 
-class _Stage:
-    """A scenario's play: the manual clock, what was delivered so far, the brain that watches."""
-
-    def __init__(
-        self, store: Store, brain: Brain, deliveries: Sequence[Delivery], start: datetime
-    ) -> None:
-        self._store = store
-        self.brain = brain
-        self._waiting = list(deliveries)
-        self._delivered = 0
-        self.at = start
-        self._calibrated_at = start
-        brain.calibrate(start)
-
-    def move_to(self, at: datetime) -> None:
-        """Deliver what is received up to `at` (inclusive) and tick there."""
-        self._deliver(at)
-        if at - self._calibrated_at >= CALIBRATION_EVERY:
-            self.brain.calibrate(at)
-            self._calibrated_at = at
-        self.brain.tick(at)
-        self.at = at
-
-    def _deliver(self, upto: datetime) -> None:
-        end = self._delivered
-        while end < len(self._waiting) and self._waiting[end].received_at <= upto:
-            end += 1
-        batch = self._waiting[self._delivered : end]
-        self._delivered = end
-        self._store.insert_events(
-            [one.event for one in batch], [one.received_at for one in batch], SENDER
-        )
-        self._store.fold(upto)
+def _play(
+    store: Store, scenario: Scenario, config: DetectorsConfig
+) -> tuple[list[str], list[list[Finding]]]:
+    """Problems, and what was firing at each expectation."""
+    start, past = scenario.start, scenario.past
+    store.insert_events(past, [event.time for event in past], SENDER)
+    store.fold(start)
+    state = State(None)
+    brain = Brain(store, state, config, epoch=start)
+    brain.calibrate(start)
+    relearned = frozenset(calibrations(start, scenario.expectations[-1].at))
+    expectations, deliveries = deque(scenario.expectations), deque(scenario.deliveries)
+    problems: list[str] = []
+    firing: list[list[Finding]] = []
+    for at in ticks_of(scenario):
+        _deliver(store, deliveries, at)
+        if at in relearned:
+            brain.calibrate(at)
+        brain.tick(at)
+        while expectations and expectations[0].at == at:
+            found = [one for one in brain.findings() if one.status is Status.FIRING]
+            firing.append(found)
+            problems += check_expectation(expectations.popleft(), found)
+    state.close()
+    return problems, firing
 
 
-def _grid(start: datetime, end: datetime, upto: datetime, after: datetime) -> Iterable[datetime]:
-    """The ticks strictly between `after` and `upto`: TICKS_BETWEEN over the whole run, and one an
-    hour unless these are more than TICKS_BETWEEN_MAX."""
-    step = min((end - start) / (TICKS_BETWEEN + 1), CALIBRATION_EVERY)
-    step = max(step, (end - start) / (TICKS_BETWEEN_MAX + 1))
-    if step <= timedelta(0):
-        return
-    number = (after - start) // step + 1
-    while (at := start + number * step) < upto:
-        yield at
-        number += 1
+def _deliver(store: Store, waiting: deque[Delivery], upto: datetime) -> None:
+    """What is received up to then (inclusive) arrives."""
+    batch = []
+    while waiting and waiting[0].received_at <= upto:
+        batch.append(waiting.popleft())
+    store.insert_events([one.event for one in batch], [one.received_at for one in batch], SENDER)
+    store.fold(upto)
 
 
 def detect_at(

@@ -31,6 +31,8 @@ from stallwatch.store.statements import sql_text
 
 FOREVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _SCRATCH: Final = "scratch_"
+_FULL: Final = """SELECT name FROM system.tables
+WHERE database = {database:String} AND total_rows > 0 AND name != 'schema_ledger'"""
 _STATISTICS_WINDOWS_S: Final = (60, 3600)
 _FINDING_COLUMNS: Final = (
     "fingerprint", "number", "detector", "severity", "status", "namespace", "engine", "workflow",
@@ -237,9 +239,7 @@ class Store:
                 touched = self._session.run(after, upto, self._batches.mark(upto))
             except BaseException:
                 # The temporary tables may hold half a fold, whatever ended it: begin with fresh ones.
-                if self._session is not None:
-                    self._session.close()
-                    self._session = None
+                self._end_session()
                 self._batches.again()
                 raise
             self._batches.folded(upto)
@@ -296,13 +296,25 @@ class Store:
 
     # Housekeeping --------------------------------------------------------------------------------
 
+    def empty(self) -> None:
+        """Take every row away and keep the shape: for the next story in a database that is nobody's."""
+        with self._fold_lock:
+            full = self.engine.rows(_FULL, {"database": self.engine.database})
+            for row in full:
+                self.engine.command(f"TRUNCATE TABLE `{row['name']}`")
+            self._batches = Batches(self.engine)
+            self._end_session()
+
     def close(self) -> None:
         """Close the clients."""
         with self._fold_lock:
-            if self._session is not None:
-                self._session.close()
-                self._session = None
+            self._end_session()
             self.engine.close()
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
 
 def open_store(

@@ -238,7 +238,11 @@ def test_a_full_spool_says_so_after_a_bounded_time(bench: Bench) -> None:
     assert bench.batcher.budget.used_bytes == 0
 
 
-def test_close_puts_on_disk_what_a_hanging_store_does_not_take(bench: Bench) -> None:
+def test_close_puts_on_disk_what_a_hanging_store_does_not_take(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The threads that do not end are waited for by the wall clock.
+    monkeypatch.setattr("collector.batcher.CLOSE_S", 2.0)
     bench.hold()
     hanging = bench.submit(b"hanging")
     assert bench.store.entered.wait(WAIT_S)

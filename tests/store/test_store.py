@@ -38,6 +38,26 @@ def test_the_same_token_lands_once(store: Store, now: datetime) -> None:
     assert store.select("SELECT sum(accepted) AS n FROM ingest_health") == [{"n": 2}]
 
 
+def test_an_emptied_store_is_as_new(store: Store, now: datetime) -> None:
+    seen = []
+    for _ in range(2):
+        store.insert_otlp([Body(request(Span("a", start_at=now)), now, "me")], token="batch-1")
+        story = [told(now, 0, "workflow.started"), told(now, 1, "workflow.completed")]
+        store.insert_events(story, now, "me", token="batch-2")
+        store.fold(now)
+        store.refresh_statistics()
+        seen.append(
+            store.select(
+                "SELECT name, total_rows FROM system.tables WHERE database = currentDatabase()"
+            )
+        )
+        store.empty()
+        left = "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND active AND rows > 0"
+        assert store.select(left) == [{"table": "schema_ledger"}]
+    assert seen[0] == seen[1]
+    assert sum(row["total_rows"] or 0 for row in seen[0] if row["name"] != "schema_ledger") > 5
+
+
 def test_a_span_delivered_twice_is_one_span(store: Store, now: datetime) -> None:
     body = Body(request(Span("a", start_at=now)), now, "me")
     store.insert_otlp([body])

@@ -459,7 +459,7 @@ def test_pages_of_aws_are_read_from_the_end(account: Account) -> None:
     account.endpoint.pages_histories = True
     passes = {f"P{i}": {"Type": "Pass"} for i in range(130)}
     account.machine(
-        "long", chain(**passes, W=wait(1), **{f"Q{i}": {"Type": "Pass"} for i in range(40)})
+        "long", chain(**passes, W=wait(3), **{f"Q{i}": {"Type": "Pass"} for i in range(40)})
     )
     watch = account.watch()
     watch.look()
