@@ -276,6 +276,18 @@ def drawn(raw: list[dict[str, Any]], now: datetime, **fields: Any) -> list[Event
     return rows
 
 
+def test_of_two_ends_at_once_the_same_counts_in_every_execution(
+    shared_store: Store, now: datetime
+) -> None:
+    names = [f"at-once-{number}" for number in range(20)]
+    for name in names:
+        raw = [{"event": f"workflow.{end}", "at": 3} for end in ("continued", "completed")]
+        shared_store.insert_event_rows(drawn(raw, now, execution_id=name))
+    shared_store.fold(now)
+    ends = {shared_store.select(EXECUTIONS, {"id": name})[0]["status"] for name in names}
+    assert len(ends) == 1
+
+
 @settings(
     max_examples=20,
     deadline=None,

@@ -16,7 +16,7 @@ FROM
                 argMaxIf(r.workflow_version, place_of_workflow, r.workflow_version != '') AS workflow_version,
                 argMaxIf(r.parent_execution_id, place, r.parent_execution_id != '') AS parent_execution_id,
                 argMaxOrNullIf(time, trusted_last, is_closing) AS closed_at,
-                argMaxIf(kind, trusted_last, is_closing) AS closing_kind,
+                argMaxIf(kind, word, is_closing) AS closing_kind,
                 ifNull(argMinOrNullIf(time, trusted_first, event = 'workflow.started'), min(time)) AS started_at,
                 argMaxOrNullIf(time, trusted_last, event = 'workflow.started') AS started_last,
                 arraySort(groupArrayIf(time, event = 'workflow.suspended')) AS suspensions,
@@ -24,8 +24,8 @@ FROM
                 maxIf(time, event != 'step.heartbeat') AS last_progress_at,
                 argMaxIf(step, place, event IN ('step.completed', 'step.failed', 'step.timed_out', 'step.skipped', 'step.cancelled')) AS last_step,
                 argMaxIf(r.timeout_s, place, is_workflow AND r.timeout_s IS NOT NULL) AS timeout_s,
-                argMaxIf(r.error_type, trusted_last, is_closing) AS error_type,
-                argMaxIf(r.error_message, trusted_last, is_closing) AS error_message,
+                argMaxIf(r.error_type, word, is_closing) AS error_type,
+                argMaxIf(r.error_message, word, is_closing) AS error_message,
                 -- The trace is what spans know best.
                 argMinIf(r.trace_id, bitOr(bitShiftLeft(toUInt64(trust > 0), 63), place), r.trace_id != '') AS trace_id,
                 max(sequence) AS sequence_max, min(sequence) AS sequence_min,
@@ -45,6 +45,8 @@ FROM
                     step_key = 0 AS is_workflow,
                     -- What the workflow's own events say comes before what its steps' do.
                     bitOr(bitShiftLeft(toUInt64(is_workflow), 63), place) AS place_of_workflow,
+                    -- Of two ends at the same time the same one counts whatever the execution is called: place has a hash of its name.
+                    (trust, time, kind, event_id) AS word,
                     -- The most trusted come last, and first.
                     bitOr(bitShiftLeft(toUInt64(trust), 62), bitShiftRight(place, 2)) AS trusted_last,
                     bitOr(bitShiftLeft(toUInt64(3 - trust), 62), bitShiftRight(place, 2)) AS trusted_first
