@@ -28,9 +28,8 @@ FROM
     SELECT
         namespace, engine, workflow, workflow_version, step, queue, worker, downstream, region, execution_id,
         execution_id IN {named:Array(String)} AS is_named, false, status IN ('failed', 'timed_out'), ended_of
-    FROM recent_attempt FINAL
-    PREWHERE execution_id IN {named:Array(String)} OR CRC32(execution_id) % ended_of = 0
-    WHERE folded >= {folded_from:UInt64}
+    FROM attempts_since(folded_from = {folded_from:UInt64})
+    WHERE (execution_id IN {named:Array(String)} OR CRC32(execution_id) % ended_of = 0)
         AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND status IN ('completed', 'failed', 'timed_out')
         AND NOT historical AND workflow != ''

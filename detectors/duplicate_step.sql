@@ -6,15 +6,16 @@ WITH
     several AS
     (
         SELECT execution_key, namespace, engine, workflow, execution_id, run_id, step, branch, step_run_id, attempt, starts
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64} AND length(starts) > 1 AND NOT historical AND workflow != ''
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND length(starts) > 1)
+            AND length(starts) > 1 AND NOT historical AND workflow != ''
             AND arrayExists(t -> t.4 > {from:DateTime64(6, 'UTC')}, starts)
         LIMIT {rows_max:UInt32}
     ),
     effects AS
     (
         SELECT idempotency_key
-        FROM recent_attempt FINAL
+        FROM recent_attempt
         WHERE folded >= {folded_from:UInt64} AND idempotency_key != '' AND first_received_at > {from:DateTime64(6, 'UTC')}
     ),
     shared AS
@@ -72,9 +73,9 @@ FROM
         lagInFrame(closed_by) OVER previous AS previous_closed_by,
         lagInFrame(worker) OVER previous AS previous_worker,
         lagInFrame(road) OVER previous = road AS same_road
-    FROM recent_attempt FINAL
+    FROM attempts_since(folded_from = 0)
     WHERE started_at IS NOT NULL AND workflow != ''
-        AND execution_key IN (SELECT execution_key FROM recent_attempt FINAL WHERE folded >= {folded_from:UInt64} AND attempt > 1 AND first_received_at > {from:DateTime64(6, 'UTC')})
+        AND execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND attempt > 1 AND first_received_at > {from:DateTime64(6, 'UTC')})
     WINDOW previous AS (PARTITION BY execution_key, run_id, step, branch, step_run_id ORDER BY attempt ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
 )
 WHERE attempt = previous_attempt + 1 AND previous_closed_by = 'event' AND same_road AND previous_started_at IS NOT NULL

@@ -7,9 +7,8 @@ SELECT
 FROM
 (
     SELECT *, count() OVER (PARTITION BY namespace, engine, workflow) AS suspects
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64}
-        AND sequence_max >= 0
+    FROM executions_since(folded_from = {folded_from:UInt64})
+    WHERE sequence_max >= 0
         AND sequences <= toUInt64(sequence_max)
         AND NOT historical
         AND workflow != ''
@@ -25,8 +24,8 @@ INNER JOIN
         AND execution_key IN
         (
             SELECT execution_key
-            FROM recent_execution FINAL
-            WHERE folded >= {folded_from:UInt64} AND sequence_max >= 0 AND sequences <= toUInt64(sequence_max) AND NOT historical AND workflow != ''
+            FROM executions_since(folded_from = {folded_from:UInt64})
+            WHERE sequence_max >= 0 AND sequences <= toUInt64(sequence_max) AND NOT historical AND workflow != ''
                 AND last_received_at > {from:DateTime64(6, 'UTC')}
             ORDER BY last_received_at DESC
             LIMIT {rows_max:UInt32}

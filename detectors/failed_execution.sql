@@ -17,20 +17,21 @@ FROM
         ended_received_at > {calibrated_at:DateTime64(6, 'UTC')} AS is_new,
         status IN ('failed', 'timed_out') AND NOT historical AND ended_at >= {epoch:DateTime64(6, 'UTC')}
             AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')} AS is_told
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64} AND workflow != '' AND ended_at <= {until:DateTime64(6, 'UTC')}
+    FROM executions_since(folded_from = {folded_from:UInt64})
+    WHERE workflow != '' AND ended_at <= {until:DateTime64(6, 'UTC')}
 ) AS x
 LEFT JOIN
 (
     SELECT execution_key, run_id, toNullable(argMax(toString(step), ended_at)) AS failed_step
-    FROM recent_attempt FINAL
-    WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out')
+    FROM attempts_since(folded_from = {folded_from:UInt64})
+    WHERE status IN ('failed', 'timed_out')
+        AND execution_key IN (SELECT execution_key FROM recent_execution WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out'))
     GROUP BY execution_key, run_id
 ) AS s ON s.execution_key = x.execution_key AND s.run_id = x.run_id
 WHERE (x.namespace, x.engine, x.workflow) IN
     (
-        SELECT namespace, engine, workflow FROM recent_execution FINAL
-        WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out') AND NOT historical AND workflow != '' AND ended_at >= {epoch:DateTime64(6, 'UTC')}
+        SELECT namespace, engine, workflow FROM executions_since(folded_from = {folded_from:UInt64})
+        WHERE status IN ('failed', 'timed_out') AND NOT historical AND workflow != '' AND ended_at >= {epoch:DateTime64(6, 'UTC')}
             AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
     )
 GROUP BY namespace, engine, workflow, failed, error_type

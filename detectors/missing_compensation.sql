@@ -12,17 +12,16 @@ FROM
         groupArrayIf(
             (toString(step), toString(compensates), ifNull(ifNull(started_at, scheduled_at), assumeNotNull(ended_at))),
             started_at IS NOT NULL OR status IN ('completed', 'failed', 'timed_out') OR (road = 'span' AND scheduled_at IS NOT NULL)) AS begun
-    FROM recent_attempt FINAL
-    WHERE folded >= {folded_from:UInt64}
-        AND execution_key IN (SELECT execution_key FROM recent_execution FINAL WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out') AND NOT historical AND workflow IN {workflows:Array(String)} AND ended_received_at > {from:DateTime64(6, 'UTC')})
+    FROM attempts_since(folded_from = {folded_from:UInt64})
+    WHERE execution_key IN (SELECT execution_key FROM executions_since(folded_from = {folded_from:UInt64}) WHERE status IN ('failed', 'timed_out') AND NOT historical AND workflow IN {workflows:Array(String)} AND ended_received_at > {from:DateTime64(6, 'UTC')})
     GROUP BY execution_key, run_id
 ) AS a
 INNER JOIN
 (
-    SELECT execution_key, run_id, namespace, engine, workflow, execution_id, error_type, sender, assumeNotNull(recent_execution.ended_at) AS ended_at, assumeNotNull(ended_received_at) AS received_at
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out') AND NOT historical AND workflow IN {workflows:Array(String)}
-        AND recent_execution.ended_at >= {epoch:DateTime64(6, 'UTC')} AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
+    SELECT execution_key, run_id, namespace, engine, workflow, execution_id, error_type, sender, assumeNotNull(e.ended_at) AS ended_at, assumeNotNull(ended_received_at) AS received_at
+    FROM executions_since(folded_from = {folded_from:UInt64}) AS e
+    WHERE status IN ('failed', 'timed_out') AND NOT historical AND workflow IN {workflows:Array(String)}
+        AND e.ended_at >= {epoch:DateTime64(6, 'UTC')} AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = a.execution_key AND x.run_id = a.run_id
 ORDER BY ended_at, execution_id
 LIMIT 10000

@@ -27,14 +27,13 @@ FROM
                     (begun_at, 1, concat(if(max(compensates) = '', '+', '*'), step), toNullable(min(first_received_at))),
                     (last_at, if(last_at <= begun_at, 2, 0), concat(mark, step), ifNull(max(ended_received_at), max(first_received_at)))
                 ]) AS points
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64}
-            AND execution_key IN (SELECT execution_key FROM recent_execution FINAL WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND (attempts > open_steps OR status = 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')})
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE execution_key IN (SELECT execution_key FROM executions_since(folded_from = {folded_from:UInt64}) WHERE sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND (attempts > open_steps OR status = 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')})
         GROUP BY execution_key, run_id, branch, step, step_run_id
         UNION ALL
         SELECT execution_key, run_id, '' AS branch, NULL AS begun_at, NULL AS last_at, '' AS mark, [] AS points
-        FROM recent_execution FINAL
-        WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != '' AND status = 'completed' AND last_received_at > {from:DateTime64(6, 'UTC')}
+        FROM executions_since(folded_from = {folded_from:UInt64})
+        WHERE sequence_max < 0 AND NOT historical AND workflow != '' AND status = 'completed' AND last_received_at > {from:DateTime64(6, 'UTC')}
     )
     GROUP BY execution_key, run_id, branch
     HAVING length(sorted) <= {longest:UInt32}
@@ -42,8 +41,8 @@ FROM
 INNER JOIN
 (
     SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id, status, ended_at, ended_received_at, last_received_at, last_progress_at
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')}
+    FROM executions_since(folded_from = {folded_from:UInt64})
+    WHERE sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = t.execution_key AND x.run_id = t.run_id
 GROUP BY namespace, engine, workflow, workflow_version, depth, course, completed
 ORDER BY n

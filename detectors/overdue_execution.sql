@@ -15,8 +15,8 @@ FROM
         waited_s + paused_s
             + ifNull(dateDiff('microsecond', waiting_since, {until:DateTime64(6, 'UTC')}) / 1e6, 0)
             + arraySum(p -> least(dateDiff('microsecond', p.1, {until:DateTime64(6, 'UTC')}) / 1e6, p.2), pauses) AS waited_so_far_s,
-        sipHash64(namespace, engine, workflow, '') AS place,
-        arrayMap(p -> sipHash64(p.1, p.2, p.3, p.4), {places:Array(Tuple(String, String, String, String))}) AS known_places,
+        cityHash64(namespace, engine, workflow, '') AS place,
+        arrayMap(p -> cityHash64(p.1, p.2, p.3, p.4), {places:Array(Tuple(String, String, String, String))}) AS known_places,
         old_s - waited_so_far_s > transform(place, known_places, {limits_s:Array(Float64)}, {otherwise_s:Float64})
             OR old_s > ifNull(timeout_s, 1e15)
             OR old_s > transform(place, known_places, {age_s:Array(Float64)}, 1e15) AS is_suspect

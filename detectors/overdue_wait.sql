@@ -4,11 +4,11 @@ SELECT
     a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.workflow_version AS workflow_version,
     a.execution_id AS execution_id, a.step AS step, a.sender AS sender, a.status AS status,
     a.queue AS queue, a.worker AS worker, a.downstream AS downstream, a.region AS region,
-    a.waiting_on AS waiting_on, a.due AS due, x.suspended_s AS suspended_s,
+    a.waiting_on AS waiting_on, a.due AS due, a.execution_suspended_s AS suspended_s,
     assumeNotNull(if(a.status = 'waiting', a.waiting_at, ifNull(a.started_at, a.scheduled_at))) AS waiting_since
 FROM open_attempt AS a FINAL
-INNER JOIN (SELECT execution_key, run_id, suspended_s FROM open_execution FINAL WHERE status = 'running') AS x ON x.execution_key = a.execution_key AND x.run_id = a.run_id
 WHERE (a.status = 'waiting' OR ({unlabelled:Bool} AND a.status IN ('running', 'scheduled')))
+    AND a.execution_status = 'running'
     AND a.is_last_attempt
     AND NOT a.historical
     AND a.workflow != ''

@@ -17,8 +17,8 @@ WITH suspects AS
     FROM
     (
         SELECT execution_key
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64} AND branch != '' AND status IN ('failed', 'timed_out') AND is_last_attempt AND NOT historical AND workflow != ''
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE branch != '' AND status IN ('failed', 'timed_out') AND is_last_attempt AND NOT historical AND workflow != ''
         ORDER BY folded DESC
         LIMIT {most:UInt32}
     )

@@ -10,9 +10,8 @@ SELECT
     minIf(last_event_at, is_new) AS first_at,
     max(last_event_at) AS last_at,
     groupArraySorted(100)((-toInt64(assumeNotNull(payload_bytes)), execution_id)) AS largest
-FROM recent_attempt FINAL
-WHERE folded >= {folded_from:UInt64}
-    AND payload_bytes > 0
+FROM attempts_since(folded_from = {folded_from:UInt64})
+WHERE payload_bytes > 0
     AND NOT historical
     AND workflow != ''
     AND last_event_at > {from:DateTime64(6, 'UTC')}

@@ -12,11 +12,11 @@ FROM
         *,
         max(max_attempts) OVER (PARTITION BY execution_key, run_id, step, branch, step_run_id) AS allowed,
         maxIf(ended_at, status = 'completed') OVER (PARTITION BY execution_key, run_id, step, branch) AS repaired_at
-    FROM recent_attempt FINAL
+    FROM attempts_since(folded_from = 0)
     WHERE execution_key IN
     (
         SELECT execution_key
-        FROM recent_attempt FINAL
+        FROM recent_attempt
         WHERE folded >= {folded_from:UInt64}
             AND status IN ('failed', 'timed_out')
             AND is_last_attempt

@@ -3,6 +3,16 @@
 -- tick (bin 0 is the newest): (bin, firsts, retries, firsts that failed, firsts that ended, completed, ended, executions, queue, error).
 -- `samples` are what pauses are read from: of each bin the attempts of the calls with the lowest hashes, so that the
 -- attempts of one call are in it together; `slots` how many retries began in each 250 ms. Both for the loudest steps only.
+WITH retried AS
+(
+    -- Where no step has that many retries there is no storm, and nothing else to read. A row may be there several times.
+    SELECT namespace, engine, workflow, step
+    FROM recent_attempt
+    WHERE folded >= {folded_from:UInt64} AND attempt > 1
+        AND started_at > {until:DateTime64(6, 'UTC')} - toIntervalMicrosecond({minute_bins:UInt32} * {bin_us:UInt64})
+    GROUP BY namespace, engine, workflow, step
+    HAVING count() >= {retries_min:UInt32}
+)
 SELECT
     namespace, engine, workflow, step,
     sumIf(retries, bin < {minute_bins:UInt32}) AS retries_60s,
@@ -41,12 +51,12 @@ FROM
             attempt > 1 AS is_retry,
             status IN ('failed', 'timed_out', 'backing_off') AS has_failed,
             sipHash64(execution_key, run_id, branch, step_run_id) AS call
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64}
-            AND started_at >= {from:DateTime64(6, 'UTC')}
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE started_at >= {from:DateTime64(6, 'UTC')}
             AND started_at < {until:DateTime64(6, 'UTC')}
             AND NOT historical
             AND workflow != ''
+            AND (SELECT count() FROM retried) > 0
     )
     GROUP BY namespace, engine, workflow, step, bin
 )

@@ -19,8 +19,8 @@ FROM
             namespace, engine, workflow, execution_key, execution_id, run_id, step, attempt,
             ifNull(scheduled_at, ifNull(started_at, assumeNotNull(waiting_at))) AS begin_at,
             if(status IN ('scheduled', 'running', 'waiting', 'backing_off'), toDateTime64('2200-01-01 00:00:00', 6, 'UTC'), assumeNotNull(ended_at)) AS end_at
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64}
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND ifNull(scheduled_at, ifNull(started_at, waiting_at)) > {from:DateTime64(6, 'UTC')})
             AND NOT historical
             AND workflow != ''
     )
@@ -32,6 +32,6 @@ WHERE place > 1
     AND begin_at > {from:DateTime64(6, 'UTC')}
     AND begin_at <= {until:DateTime64(6, 'UTC')}
     AND idle_from >= {epoch:DateTime64(6, 'UTC')}
-    AND (execution_key, run_id) NOT IN (SELECT execution_key, run_id FROM recent_execution FINAL WHERE folded >= {folded_from:UInt64} AND suspended_s > 0)
+    AND (execution_key, run_id) NOT IN (SELECT execution_key, run_id FROM executions_since(folded_from = {folded_from:UInt64}) WHERE suspended_s > 0)
 GROUP BY namespace, engine, workflow, step
 ORDER BY namespace, engine, workflow, step

@@ -36,9 +36,8 @@ FROM
                     (begun_at, toUInt8(1), concat(if(max(compensates) = '', '+', '*'), step), toNullable(min(first_received_at))),
                     (last_at, toUInt8(if(last_at <= begun_at, 2, 0)), concat(mark, step), ifNull(max(ended_received_at), max(first_received_at)))
                 ]) AS points
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64}
-            AND execution_key IN (SELECT execution_key FROM recent_execution FINAL WHERE folded >= {folded_from:UInt64} AND NOT historical AND workflow != '' AND attempts > 2 AND last_received_at > {from:DateTime64(6, 'UTC')})
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} GROUP BY execution_key, run_id, branch, step HAVING min(step_run_id) != max(step_run_id))
         GROUP BY execution_key, run_id, branch, step, step_run_id
     ) AS r
     LEFT JOIN anew ON anew.execution_key = r.execution_key
@@ -48,8 +47,8 @@ FROM
 INNER JOIN
 (
     SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64} AND NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
+    FROM executions_since(folded_from = {folded_from:UInt64})
+    WHERE NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = t.execution_key AND x.run_id = t.run_id
 GROUP BY namespace, engine, workflow, workflow_version, depth, course
 ORDER BY count()
@@ -73,8 +72,8 @@ FROM
 INNER JOIN
 (
     SELECT execution_key, namespace, engine, workflow, workflow_version, execution_id
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64} AND sequence_max >= 0 AND NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
+    FROM executions_since(folded_from = {folded_from:UInt64})
+    WHERE sequence_max >= 0 AND NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = e.execution_key
 LEFT JOIN anew ON anew.execution_key = e.execution_key
 WHERE e.later_sequence > e.sequence AND e.step != '' AND e.later.1 != e.step AND e.later.2 < e.time AND e.later.3 < e.received_at

@@ -20,9 +20,8 @@ FROM
         FROM
         (
             SELECT *, ifNull(ifNull(scheduled_at, started_at), ifNull(waiting_at, ended_at)) AS begun_at
-            FROM recent_attempt FINAL
-            WHERE folded >= {folded_from:UInt64}
-                AND execution_key IN (SELECT execution_key FROM recent_attempt FINAL WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out') AND is_last_attempt AND closed_by = 'event' AND NOT historical)
+            FROM attempts_since(folded_from = {folded_from:UInt64})
+            WHERE execution_key IN (SELECT execution_key FROM attempts_since(folded_from = {folded_from:UInt64}) WHERE status IN ('failed', 'timed_out') AND is_last_attempt AND closed_by = 'event' AND NOT historical)
         )
         GROUP BY execution_key, run_id, step, branch
     )
@@ -30,10 +29,10 @@ FROM
 ) AS f
 INNER JOIN
 (
-    SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id, assumeNotNull(recent_execution.ended_at) AS ended_at, assumeNotNull(ended_received_at) AS received_at
-    FROM recent_execution FINAL
-    WHERE folded >= {folded_from:UInt64} AND status = 'completed' AND NOT historical AND workflow != ''
-        AND recent_execution.ended_at >= {epoch:DateTime64(6, 'UTC')} AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
+    SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id, assumeNotNull(e.ended_at) AS ended_at, assumeNotNull(ended_received_at) AS received_at
+    FROM executions_since(folded_from = {folded_from:UInt64}) AS e
+    WHERE status = 'completed' AND NOT historical AND workflow != ''
+        AND e.ended_at >= {epoch:DateTime64(6, 'UTC')} AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = f.execution_key AND x.run_id = f.run_id
 ORDER BY ended_at, execution_id
 LIMIT 10000

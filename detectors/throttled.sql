@@ -1,5 +1,11 @@
 -- As in error_burst, of attempts that were told to come later (error types that match `throttles`), by what they called; only the steps that were
 -- told so, and each of them as soon as it was.
+WITH suspects AS
+(
+    SELECT DISTINCT namespace, engine, workflow, step
+    FROM recent_attempt
+    WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'backing_off') AND match(toString(error_type), {throttles:String})
+)
 SELECT
     namespace, engine, downstream, workflow, step,
     groupArray(bin) AS bins,
@@ -20,13 +26,13 @@ FROM
         SELECT
             namespace, engine, workflow, step, ended_at, execution_id, error_type, downstream, queue, worker, workflow_version,
             status IN ('failed', 'backing_off') AND match(toString(error_type), {throttles:String}) AS is_refused
-        FROM recent_attempt FINAL
-        WHERE folded >= {folded_from:UInt64}
-            AND status IN ('completed', 'failed', 'timed_out', 'backing_off')
+        FROM attempts_since(folded_from = {folded_from:UInt64})
+        WHERE status IN ('completed', 'failed', 'timed_out', 'backing_off')
             AND ended_at >= {from:DateTime64(6, 'UTC')}
             AND ended_at <= {until:DateTime64(6, 'UTC')}
             AND NOT historical
             AND workflow != ''
+            AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects)
     )
     GROUP BY namespace, engine, downstream, workflow, step, bin
 )

@@ -1,4 +1,13 @@
 -- As in error_burst, of attempts that timed out.
+WITH suspects AS
+(
+    -- Before rows are deduplicated, which only makes failures fewer.
+    SELECT namespace, engine, workflow, step
+    FROM recent_attempt
+    WHERE folded >= {folded_from:UInt64} AND status = 'timed_out' AND ended_at >= {from:DateTime64(6, 'UTC')}
+    GROUP BY namespace, engine, workflow, step
+    HAVING count() >= {errors_min:UInt8}
+)
 SELECT
     namespace, engine, workflow, step,
     groupArray(bin) AS bins,
@@ -14,13 +23,13 @@ FROM
         countIf(status = 'timed_out') AS timed_out,
         groupUniqArrayIf({executions_max:UInt32})(execution_id, status = 'timed_out') AS executions,
         topKIf(1)((error_type, downstream, queue, worker, workflow_version), status = 'timed_out') AS shared
-    FROM recent_attempt FINAL
-    WHERE folded >= {folded_from:UInt64}
-        AND status IN ('completed', 'failed', 'timed_out')
+    FROM attempts_since(folded_from = {folded_from:UInt64})
+    WHERE status IN ('completed', 'failed', 'timed_out')
         AND ended_at >= {from:DateTime64(6, 'UTC')}
         AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND NOT historical
         AND workflow != ''
+        AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects)
     GROUP BY namespace, engine, workflow, step, bin
 )
 GROUP BY namespace, engine, workflow, step

@@ -8,10 +8,12 @@ WITH
             arrayDistinct([execution_key, if(parent_execution_id = '', execution_key, sipHash64(namespace, engine, parent_execution_id))]) AS keys
         FROM
         (
-            SELECT * FROM open_execution FINAL WHERE timeout_s > 0 AND NOT historical AND workflow != ''
+            SELECT * FROM open_execution FINAL
+            WHERE execution_key IN (SELECT execution_key FROM open_execution WHERE timeout_s > 0) AND timeout_s > 0 AND NOT historical AND workflow != ''
             UNION ALL
-            SELECT * FROM recent_execution FINAL
-            WHERE folded >= {folded_from:UInt64} AND ended_at IS NOT NULL AND timeout_s > 0 AND NOT historical AND workflow != ''
+            SELECT * FROM executions_since(folded_from = {folded_from:UInt64})
+            WHERE execution_key IN (SELECT execution_key FROM recent_execution WHERE folded >= {folded_from:UInt64} AND timeout_s > 0)
+                AND ended_at IS NOT NULL AND timeout_s > 0 AND NOT historical AND workflow != ''
         )
         ORDER BY started_at DESC, execution_id
         LIMIT {each:UInt32} BY namespace, engine, workflow

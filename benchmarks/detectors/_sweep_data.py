@@ -1,9 +1,9 @@
 """A store as it is after four busy weeks, made in SQL: what closed, what is open, and what statistics know of it.
 
-A thousand steps: 100 workflows of ten, which begin one after the other every five seconds. Of what closed, every
-fiftieth attempt failed first and was tried again. Of what is open, 500 attempts are late; one in a hundred waits for
-a person, one backs off, two declare a timeout, five beat. Each workflow has five workers. All of it is written as folds
-write it, in the order of time.
+A thousand quick steps: 100 workflows of ten, which begin one after the other every five seconds; of their attempts
+every fiftieth failed first and was tried again. What is open belongs to 500 slow steps, which take a day or two, and
+began within the last 20 hours; 500 attempts are late; one in a hundred waits for a person, one backs off, two declare
+a timeout, five beat. Each workflow has five workers. All of it is written as folds write it, in the order of time.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,9 @@ LATE: Final = 500
 CHUNK: Final = 400_000
 """Executions that are written at once."""
 SENDERS: Final = 5
+SLOW: Final = 50
+"""Workflows whose attempts take a day or two."""
+SLOW_EXECUTIONS: Final = 100_000
 
 # Rows of four weeks would be recent on their way through the views; tidying leaves about a day of them.
 _VIEWS: Final = ("recent_attempt_view", "recent_execution_view", "idempotency_key_view")
@@ -47,6 +50,8 @@ def fill(store: Store, size: Size, now: datetime) -> Iterator[str]:
         "apart_s": APART_S,
         "senders": SENDERS,
         "late": LATE,
+        "slow": SLOW,
+        "slow_executions": SLOW_EXECUTIONS,
         "executions": executions,
         "first": now - PAST,
         # The last one ends, and is folded, before now.
@@ -63,8 +68,8 @@ def fill(store: Store, size: Size, now: datetime) -> Iterator[str]:
         _run(store, "past_executions", chunk)
     yield f"{size.open:,} open attempts"
     for name in (
-        "open_attempts", "open_executions", "also_folded_attempts", "also_folded_executions",
-        "recent_attempts", "recent_executions",
+        "slow_attempts", "slow_executions", "open_attempts", "open_executions",
+        "also_folded_attempts", "also_folded_executions", "recent_attempts", "recent_executions",
     ):  # fmt: skip
         _run(store, name, known)
     yield "statistics"

@@ -1,10 +1,10 @@
 -- How long completed executions of each version took in the last days, without what they waited or were suspended.
+WITH arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', x.ended_at, x.ended_received_at) / 1e6, NOT x.historical)) AS late
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s)) AS durations_s,
     ifNull(maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical), 0) AS longest_live_s,
-    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', x.ended_at, x.ended_received_at) / 1e6, NOT x.historical)) AS late,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
     min(x.ended_at) AS first_at,
     max(x.ended_at) AS last_at

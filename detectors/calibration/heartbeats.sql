@@ -1,11 +1,11 @@
 -- How long steps are silent after a heartbeat, until the next one or their completion: of the executions that told any,
 -- so many as are enough to know. The same event delivered twice makes a gap of nothing.
+WITH arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', time, received_at) / 1e6, NOT historical)) AS late
 SELECT
     namespace, engine, workflow, step,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(gap_s) AS durations_s,
     ifNull(maxIf(gap_s, NOT historical), 0) AS longest_live_s,
-    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', time, received_at) / 1e6, NOT historical)) AS late,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
     min(time) AS first_at,
     max(time) AS last_at

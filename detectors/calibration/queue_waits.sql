@@ -1,12 +1,13 @@
 -- How long attempts waited to be started after they were scheduled (kind `queue`), and how long after they were due timers
 -- fired (kind `timer`), by step.
+WITH
+    -- News of starts and of ends take equally long.
+    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', ended_at, ended_received_at) / 1e6, NOT historical AND ended_received_at IS NOT NULL)) AS late
 SELECT
     kind, namespace, engine, workflow, step,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(seconds) AS durations_s,
     ifNull(maxIf(seconds, NOT historical), 0) AS longest_live_s,
-    -- News of starts and of ends take equally long.
-    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', ended_at, ended_received_at) / 1e6, NOT historical AND ended_received_at IS NOT NULL)) AS late,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
     min(ended_at) AS first_at,
     max(ended_at) AS last_at
@@ -18,10 +19,12 @@ FROM
         if(waiting_on = 'timer' AND waited_s > 0, dateDiff('microsecond', due, waiting_at) / 1e6 + waited_s, NULL) AS fired_s,
         arrayFilter(one -> one.2 >= 0, [('queue', ifNull(queued_s, -1)), ('timer', ifNull(fired_s, -1))]) AS waits
     FROM attempt_fold FINAL
-    WHERE ended_at > {from:DateTime64(6, 'UTC')}
+    WHERE folded >= {folded_from:UInt64}
+        AND ended_at > {from:DateTime64(6, 'UTC')}
         AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND workflow != ''
         AND (started_at >= scheduled_at OR due IS NOT NULL)
 )
 ARRAY JOIN waits.1 AS kind, waits.2 AS seconds
 GROUP BY kind, namespace, engine, workflow, step
+SETTINGS use_skip_indexes_if_final = 1

@@ -1,5 +1,8 @@
 -- How long completed attempts took in the last days, without their waits, by step and version, and how old others were
 -- when they were seen for the last time: timed out, cancelled, or open now; and how late the news of an end usually arrives.
+WITH
+    -- The order statistic below p99.9, so that one straggler among a thousand does not count.
+    arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, is_completed AND NOT historical AND late_s IS NOT NULL)) AS late
 SELECT
     namespace, engine, workflow, step, workflow_version,
     countIf(is_completed) AS n,
@@ -10,8 +13,6 @@ SELECT
     uniqIf((execution_key, run_id), is_completed) AS executions,
     if(executions <= {alike:UInt32} AND n >= 2 * executions, groupArraySampleIf(2000, 4)((execution_key, duration_s), is_completed), []) AS by_execution,
     ifNull(maxIf(duration_s, is_completed AND NOT historical), 0) AS longest_live_s,
-    -- The order statistic below p99.9, so that one straggler among a thousand does not count.
-    arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, is_completed AND NOT historical AND late_s IS NOT NULL)) AS late,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
     minIf(seen_at, is_completed) AS first_at,
     maxIf(seen_at, is_completed) AS last_at
