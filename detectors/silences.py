@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from detectors import budget
 from detectors.calibration.hazards import Group, Liveness, Pace
-from detectors.calibration.learned import EVERY_VERSION
 from detectors.detector import Context, Row, place_of
+from detectors.silence_rows import SilenceRows
 from detectors.statistics.samples import Floats
 from detectors.statistics.silence import (
     EDGES_S,
     OVERDUE,
     Loss,
-    Spells,
-    edge_mid_s,
     free_s,
     is_degraded,
     is_full,
@@ -35,17 +33,13 @@ from detectors.statistics.silence import (
     most_ends,
     stop,
 )
-from detectors.statistics.survival import Ints, bin_mid_s
+from detectors.statistics.survival import Ints
 from stallwatch.model.ticks import Tick
 
 DIMENSIONS: Final = ("queue", "downstream", "worker", "step")
 """Of groups that explain equally much the earlier one tells."""
 MEMBERS_MIN: Final = 3
 """With fewer executions a silence is told apart from so many hung attempts by nothing."""
-WAITS: Final = 3.0
-"""What has waited for so many times the median was passed over when something else was started."""
-LATENESS_MIN_S: Final = 0.25
-"""News of an end takes at least a moment."""
 
 
 @dataclass(frozen=True)
@@ -71,35 +65,14 @@ class Silence:
         return tuple(dict.fromkeys(execution_id for _, execution_id in self.members))
 
 
-class _Entries:
-    """Spells of attempts, those of one row beside each other."""
-
-    def __init__(self, spells: Spells, row: Ints, rows: int) -> None:
-        self.spells = spells
-        self.row = row
-        self.start = np.searchsorted(row, np.arange(rows + 1))
-
-    def of(self, numbers: Sequence[int]) -> tuple[Spells, Ints]:
-        """The spells of these rows, and where they stand among all."""
-        spans = [np.arange(self.start[n], self.start[n + 1]) for n in numbers]
-        at: Ints = np.concatenate(spans) if spans else np.zeros(0, dtype=np.int64)
-        return self.spells.where(at), at
-
-
 class Silences:
-    """The rows of one tick, laid out for arithmetic; `silences()` judges them."""
+    """Judges the rows of one tick."""
 
     def __init__(self, tick: Tick, rows: Sequence[Row], context: Context) -> None:
         self._until = tick.until
-        self._rows = rows
         self._known: Liveness = context.calibration.liveness
         self._budget = budget.share(context.config, "dead_queue")
-        self._hazards = self._known.hazards
-        kinds = self._known.kinds
-        self._kind = np.array([kinds.get(place_of(row), -1) for row in rows], dtype=np.int64)
-        self._lost_s = np.array([_lost_s(row, context) for row in rows], dtype=np.float64)
-        self._wait_s = np.array([_wait_s(row, context) for row in rows], dtype=np.float64)
-        self._lag_s = np.array([_lag_s(tick, row, context) for row in rows], dtype=np.float64)
+        self._laid = SilenceRows(tick, rows, context)
         self._silent_senders = context.silent_senders
 
     def silences(self, hidden: bool) -> list[Silence]:
@@ -107,7 +80,7 @@ class Silences:
         the others (`hidden`)."""
         asked = {
             number
-            for number, row in enumerate(self._rows)
+            for number, row in enumerate(self._laid.rows)
             if (row["sender"] in self._silent_senders) == hidden
         }
         found: list[Silence] = []
@@ -133,11 +106,11 @@ class Silences:
         # Most groups have just ended something.
         if not numbers or most_ends(pace.peak_per_s, closed_s) < highest:
             return None
-        spells, at = self._open.of(numbers)
+        spells, at = self._laid.open.of(numbers)
         if spells.count.sum() < MEMBERS_MIN:
             return None
         since_s = self._since_s(group, at)
-        stopped = stop(spells, self._hazards, closed_s, pace.peak_per_s, since_s)
+        stopped = stop(spells, self._laid.hazards, closed_s, pace.peak_per_s, since_s)
         if stopped.score < highest or stopped.silent_s < pace.pause_s:
             return None
         if not _enough(self._members(numbers, 0.0)):
@@ -151,7 +124,7 @@ class Silences:
             limit=highest,
             closed_at=closed_at,
             silent_s=stopped.silent_s,
-            open=int(self._open.of(everything)[0].count.sum()),
+            open=int(self._laid.open.of(everything)[0].count.sum()),
             members=self._members(everything, 0.0),
         )
 
@@ -159,19 +132,21 @@ class Silences:
         """Whether much less ends than should: W is above the limit."""
         pace = self._known.paces[group]
         numbers = self._judged(group, asked)
-        opened, at = self._open.of(numbers)
+        opened, at = self._laid.open.of(numbers)
         counts = self._could_end(group, at)
-        overdue = float((opened.count * self._overdue[at])[counts].sum())
+        overdue = float((opened.count * self._laid.overdue[at])[counts].sum())
         if overdue < MEMBERS_MIN:
             return None
         highest = loss_limit(limit(pace.per_week, len(self._known.paces), self._budget))
-        ended, ends = self._ended.of(numbers)
+        ended, ends = self._laid.ended.of(numbers)
         closes: Floats = np.bincount(
-            self._edge[ends], ended.count * self._is_close[ends], len(EDGES_S)
+            self._laid.edge[ends], ended.count * self._laid.is_close[ends], len(EDGES_S)
         ).astype(np.float64)
         if not may_be_degraded(closes, overdue, pace.peak_per_s, highest):
             return None
-        lost = loss(opened.where(counts), ended, closes, self._hazards, pace.peak_per_s, highest)
+        lost = loss(
+            opened.where(counts), ended, closes, self._laid.hazards, pace.peak_per_s, highest
+        )
         if not is_degraded(lost, highest, overdue, pace.peak_per_s):
             return None
         members = self._members(numbers, OVERDUE)
@@ -192,64 +167,64 @@ class Silences:
     def _since_s(self, group: Group, at: Ints) -> Floats:
         """Since how long ago each of these open attempts may have been expected to end: what waits for a worker may not
         while the group, or the queue that it waits in, has no place left."""
-        row, waits = self._open.row[at], self._waits[at]
+        row, waits = self._laid.open.row[at], self._laid.waits[at]
         since_s: Floats = np.full(len(at), np.inf)
         for number in np.unique(row[waits]):
-            groups = {group, self._group_of(self._rows[number], "queue")}
+            groups = {group, self._group_of(self._laid.rows[number], "queue")}
             free = min(self._free_s(one) for one in groups if one in self._groups)
             since_s[waits & (row == number)] = free
         return since_s
 
     def _could_end(self, group: Group, at: Ints) -> NDArray[np.bool_]:
         """Which of these open attempts could end: not what waits while the group, or its queue, has its hands full."""
-        row, counts = self._open.row[at], ~self._waits[at]
+        row, counts = self._laid.open.row[at], ~self._laid.waits[at]
         for number in np.unique(row[~counts]):
-            groups = {group, self._group_of(self._rows[number], "queue")}
+            groups = {group, self._group_of(self._laid.rows[number], "queue")}
             if not any(self._is_full(one) for one in groups if one in self._groups):
                 counts |= row == number
         return counts
 
     def _is_full(self, group: Group) -> bool:
-        spells, at = self._open.of([n for n in self._groups[group] if self._kind[n] >= 0])
-        runs = ~self._waits[at] & (spells.begun_s < self._lost_s[self._open.row[at]])
+        spells, at = self._laid.open.of([n for n in self._groups[group] if self._laid.kind[n] >= 0])
+        runs = ~self._laid.waits[at] & (spells.begun_s < self._laid.lost_s[self._laid.open.row[at]])
         return is_full(float(spells.count[runs].sum()), self._known.paces[group].ceiling)
 
     def _free_s(self, group: Group) -> float:
         """Since how long ago the group has had a place for what waits."""
-        spells, at = self._open.of([n for n in self._groups[group] if self._kind[n] >= 0])
-        row, waits = self._open.row[at], self._waits[at]
+        spells, at = self._laid.open.of([n for n in self._groups[group] if self._laid.kind[n] >= 0])
+        row, waits = self._laid.open.row[at], self._laid.waits[at]
         if not waits.any():
             return np.inf
         return free_s(
             spells.where(~waits),
-            self._lost_s[row[~waits]],
+            self._laid.lost_s[row[~waits]],
             spells.where(waits),
-            usual_s=float(self._wait_s[row[waits]].max()),
+            usual_s=float(self._laid.wait_s[row[waits]].max()),
             closed_s=self._closed_s(group),
             ceiling=self._known.paces[group].ceiling,
         )
 
     def _judged(self, group: Group, asked: Collection[int]) -> list[int]:
         """The group's rows by which a silence is judged: it is known at what ages such attempts end."""
-        return [n for n in self._groups[group] if n in asked and self._kind[n] >= 0]
+        return [n for n in self._groups[group] if n in asked and self._laid.kind[n] >= 0]
 
     def _members(self, numbers: Sequence[int], older_than: float) -> list[tuple[Row, str]]:
         """The open executions of these rows whose attempts have at least that H, the oldest first."""
-        spells, at = self._open.of(numbers)
-        old = spells.expected(self._hazards, np.inf) >= older_than * spells.count
+        spells, at = self._laid.open.of(numbers)
+        old = spells.expected(self._laid.hazards, np.inf) >= older_than * spells.count
         found = []
         for place in np.argsort(-spells.begun_s, kind="stable"):
             if not old[place]:
                 continue
-            row = self._rows[int(self._open.row[at[place]])]
+            row = self._laid.rows[int(self._laid.open.row[at[place]])]
             if row["is_named"]:
-                inside = int(at[place] - self._open.start[self._open.row[at[place]]])
+                inside = int(at[place] - self._laid.open.start[self._laid.open.row[at[place]]])
                 found += [(row, execution_id) for execution_id in row["executions"][inside]]
         return found
 
     def _closed_at(self, group: Group) -> datetime:
         """When something ended last in the group."""
-        ends = [self._rows[number]["closed_at"] for number in self._groups[group]]
+        ends = [self._laid.rows[number]["closed_at"] for number in self._groups[group]]
         last_at: datetime = max(self._known.paces[group].last_at, *ends)
         return min(last_at, self._until)
 
@@ -267,82 +242,12 @@ class Silences:
     def _groups(self) -> Mapping[Group, Sequence[int]]:
         """The numbers of the rows of each group that was asked for and whose pace is known."""
         groups: defaultdict[Group, list[int]] = defaultdict(list)
-        for number, row in enumerate(self._rows):
+        for number, row in enumerate(self._laid.rows):
             for dimension in DIMENSIONS:
                 group = self._group_of(row, dimension)
                 if row[f"asks_{dimension}"] and group in self._known.paces:
                     groups[group].append(number)
         return groups
-
-    @cached_property
-    def _open(self) -> _Entries:
-        ages, row = _flat(self._rows, "open_ages")
-        counts, _ = _flat(self._rows, "open_counts")
-        kind = self._kind[row] + len(self._known.steps) * ~self._waits
-        spells = Spells(kind, bin_mid_s(ages), self._lag_s[row], counts.astype(np.float64))
-        return _Entries(spells, row, len(self._rows))
-
-    @cached_property
-    def _waits(self) -> NDArray[np.bool_]:
-        """Which of the open attempts nobody has started yet."""
-        return _flat(self._rows, "open_waits")[0].astype(bool)
-
-    @cached_property
-    def _ended(self) -> _Entries:
-        ages, row = _flat(self._rows, "end_ages")
-        counts, _ = _flat(self._rows, "end_counts")
-        until_s = edge_mid_s(self._edge)
-        spells = Spells(
-            self._kind[row] + len(self._known.steps),
-            until_s + bin_mid_s(ages),
-            until_s,
-            counts.astype(np.float64),
-        )
-        return _Entries(spells, row, len(self._rows))
-
-    @cached_property
-    def _edge(self) -> Ints:
-        return _flat(self._rows, "end_edges")[0]
-
-    @cached_property
-    def _is_close(self) -> Ints:
-        return _flat(self._rows, "end_closes")[0]
-
-    @cached_property
-    def _overdue(self) -> NDArray[np.bool_]:
-        """Which open attempts are overdue, where executions are named."""
-        spells = self._open.spells
-        old = spells.expected(self._hazards, np.inf) >= OVERDUE * spells.count
-        named = np.array([row["is_named"] for row in self._rows], dtype=bool)
-        overdue: NDArray[np.bool_] = old & named[self._open.row]
-        return overdue
-
-
-def _lag_s(tick: Tick, row: Row, context: Context) -> float:
-    """For how long an end of one of these may have gone untold."""
-    lateness_s = context.calibration.lateness_s(place_of(row))
-    behind = tick.until - context.as_of(tick, row)
-    return max(lateness_s, LATENESS_MIN_S) + behind / timedelta(seconds=1)
-
-
-def _lost_s(row: Row, context: Context) -> float:
-    """The age beyond which one that runs is taken for lost, not for busy."""
-    learned = context.calibration.steps.get(place_of(row), {}).get(EVERY_VERSION)
-    limit_s = None if learned is None else learned.limit_s
-    return np.inf if limit_s is None else limit_s
-
-
-def _wait_s(row: Row, context: Context) -> float:
-    """How long one of these may wait for its start without being passed over."""
-    waits = context.calibration.queue_waits.get(place_of(row))
-    return 0.0 if waits is None else WAITS * waits.spread.median_s
-
-
-def _flat(rows: Sequence[Row], column: str) -> tuple[Ints, Ints]:
-    """The values of an array column, one row's after the other, and the number of the row of each."""
-    parts = [np.asarray(row[column], dtype=np.int64) for row in rows]
-    values = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
-    return values, np.repeat(np.arange(len(rows)), [len(part) for part in parts])
 
 
 def _generality(silence: Silence) -> tuple[int, int]:

@@ -20,7 +20,8 @@ from benchmarks.detectors import table
 from detectors.budget import part_of
 from detectors.calibration.hazards import PAUSE_FACTOR, RECURRENT
 from detectors.dead_queue import DETECTOR
-from detectors.silences import LATENESS_MIN_S, MEMBERS_MIN
+from detectors.silence_rows import LATENESS_MIN_S
+from detectors.silences import MEMBERS_MIN
 from detectors.statistics.samples import Floats
 from detectors.statistics.silence import (
     EDGES_S,
