@@ -34,7 +34,7 @@ check: .venv/.dev ## Lint, types, layers, docs and examples against the code
 	$(BIN)/pytest -q -p no:cacheprovider tests/house
 
 test: check ## check, then all tests (ARGS="-k fold" narrows them)
-	$(BIN)/pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/house $(ARGS)
+	$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --ignore=tests/house $(ARGS)
 
 # What others are compared with is not needed for anything else, and not there on every platform.
 .venv/.bench: .venv/.dev
