@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.detectors import table
 from detectors.calibration.learned import Calibration
-from detectors.calibration.learning import GAPS_OF_ALL_MAX, SAMPLE, past, statement
+from detectors.calibration.learning import SAMPLE, past, statement
+from detectors.calibration.sampling import sample_of
 from detectors.calibration.steps import learned_from
 from detectors.overdue_execution import expected_end
 from stallwatch.model.events import event_from_dict
@@ -119,8 +120,10 @@ def _learned(courses: list[Course]) -> Calibration:
         ]
         store.insert_events(events, [event.time for event in events], "shop")
         store.fold(until)
-        limits = {"sample": SAMPLE, "executions": SAMPLE, "most_of_all": GAPS_OF_ALL_MAX}
-        rows = store.select(statement("gaps"), {**past(until), **limits})
+        limits = {"sample": SAMPLE, "executions": SAMPLE}
+        rows = store.select(
+            statement("gaps"), {**sample_of(store, past(until)).bounds(past(until)), **limits}
+        )
         store.close()
     gaps = {
         (row["namespace"], row["engine"], row["workflow"], row["step"]): learned_from(

@@ -10,7 +10,7 @@ WITH
             toUInt32(intDiv(toUnixTimestamp(assumeNotNull(ended_at)), 60)) AS minute,
             count() AS n,
             [countIf(status = 'failed'), countIf(status = 'timed_out'), countIf(status = 'failed' AND match(error_type, {throttles:String}))] AS errors
-        FROM attempt_fold FINAL
+        FROM recent_attempt FINAL
         WHERE folded >= {folded_from:UInt64}
             AND status IN ('completed', 'failed', 'timed_out')
             AND ended_at > {from:DateTime64(6, 'UTC')}
@@ -55,4 +55,3 @@ SELECT
     groupArrayIf({highs_max:UInt32})((failures, attempts), is_high) AS highs
 FROM windows
 GROUP BY namespace, engine, workflow, step, kind, window_min
-SETTINGS use_skip_indexes_if_final = 1

@@ -26,18 +26,20 @@ FROM
             AND (execution_key, run_id) IN
             (
                 SELECT execution_key, run_id FROM execution_fold FINAL
-                WHERE folded >= {folded_from:UInt64} AND status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
+                WHERE folded >= {folded_from:UInt64} AND (execution_key <= {upto_key:UInt64} OR has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow)))
+                    AND status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
                 ORDER BY ended_at DESC, execution_key, run_id
-                LIMIT {executions:UInt32} BY namespace, engine, workflow LIMIT {most_of_all:UInt32}
+                LIMIT {executions:UInt32} BY namespace, engine, workflow
             )
         UNION ALL
         SELECT execution_key, run_id, namespace, engine, workflow, '' AS step, historical, edge.1 AS begin_at, edge.1 AS end_at, edge.2 AS is_end
         FROM
         (
             SELECT execution_key, run_id, namespace, engine, workflow, historical, [(started_at, -1), (assumeNotNull(ended_at), 1)] AS edges FROM execution_fold FINAL
-            WHERE folded >= {folded_from:UInt64} AND status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
+            WHERE folded >= {folded_from:UInt64} AND (execution_key <= {upto_key:UInt64} OR has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow)))
+            AND status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
             ORDER BY ended_at DESC, execution_key, run_id
-            LIMIT {executions:UInt32} BY namespace, engine, workflow LIMIT {most_of_all:UInt32}
+            LIMIT {executions:UInt32} BY namespace, engine, workflow
         )
         ARRAY JOIN edges AS edge
     )

@@ -24,6 +24,7 @@ from detectors.calibration.learned import (
 from detectors.calibration.outcomes import learn_outcomes
 from detectors.calibration.payloads import learn_payloads
 from detectors.calibration.retries import learn_retries
+from detectors.calibration.sampling import Sample, sample_of
 from detectors.calibration.scheduling import learn_scheduling
 from detectors.calibration.steps import (
     STEPS_LIMITS,
@@ -31,6 +32,7 @@ from detectors.calibration.steps import (
     learn_steps,
     learned_from,
     span_s,
+    whole_n,
 )
 from detectors.calibration.trends import learn_trends
 from detectors.calibration.workflows import learn_workflows
@@ -47,8 +49,6 @@ WINDOW: Final = timedelta(days=7)
 SAMPLE: Final = 20_000
 """Durations per step that a threshold is learned from."""
 
-GAPS_OF_ALL_MAX: Final = 200_000
-"""Executions whose gaps are read, the latest of all workflows together."""
 GAPS_MIN: Final = 50
 """A sender with fewer known gaps is not judged."""
 RECURRENT: Final = 3
@@ -62,14 +62,14 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
 
     `budget_per_week`: false alarms that all detectors together may raise.
     """
-    sampled = {**past(now), "sample": SAMPLE}
-    steps = store.select(statement("steps"), {**sampled, **STEPS_LIMITS})
-    gaps = store.select(
-        statement("gaps"), {**sampled, "executions": SAMPLE, "most_of_all": GAPS_OF_ALL_MAX}
-    )
+    window = past(now)
+    sample = sample_of(store, window)
+    sampled = {**sample.bounds(window), "sample": SAMPLE}
+    steps = _weighed(store.select(statement("steps"), {**sampled, **STEPS_LIMITS}), sample)
+    gaps = _weighed(store.select(statement("gaps"), {**sampled, "executions": SAMPLE}), sample)
     executions = store.select(statement("executions"), sampled)
     senders = store.select(statement("senders"), sampled)
-    waits = store.select(statement("queue_waits"), sampled)
+    waits = _weighed(store.select(statement("queue_waits"), sampled), sample)
     # The probability that this gives an attempt holds for executions and gaps as well.
     budget = part_of(budget_per_week, "stalled_step")
     fleet = _fleet_per_week(steps)
@@ -88,7 +88,7 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         scheduling=learn_scheduling(store, now),
         queue_waits=_of_kind("queue", waits, budget, fleet),
         timers=_of_kind("timer", waits, budget, fleet),
-        liveness=learn_liveness(store, past(now)),
+        liveness=learn_liveness(store, sampled),
         flows=flows,
         compensations=learn_compensations(store, now - WINDOW, now, flows),
         declared=read_declared(store),
@@ -122,13 +122,18 @@ def statement(name: str) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+def _weighed(rows: Sequence[Row], sample: Sample) -> list[Row]:
+    """The rows with the number of attempts that each of theirs stands for."""
+    return [{**row, "weight": sample.weight(row)} for row in rows]
+
+
 def _step_key(row: Row) -> StepKey:
     return (row["namespace"], row["engine"], row["workflow"], row["step"])
 
 
 def _fleet_per_week(rows: Sequence[Row]) -> float:
     """Durations of the whole fleet in a week."""
-    return per_week(sum(row["n"] for row in rows), span_s(rows)) if rows else 0.0
+    return per_week(sum(map(whole_n, rows)), span_s(rows)) if rows else 0.0
 
 
 def _expected(rows: Sequence[Row], budget: float) -> float:
@@ -136,7 +141,7 @@ def _expected(rows: Sequence[Row], budget: float) -> float:
     if not rows:
         return 0.0
     watched_s, fleet = span_s(rows), _fleet_per_week(rows)
-    counts = [per_week(row["n"], watched_s) for row in rows]
+    counts = [per_week(whole_n(row), watched_s) for row in rows]
     return float(sum(alpha_for(budget, fleet, count) * count for count in counts))
 
 

@@ -20,6 +20,7 @@ FROM
         arrayFilter(one -> one.2 >= 0, [('queue', ifNull(queued_s, -1)), ('timer', ifNull(fired_s, -1))]) AS waits
     FROM attempt_fold FINAL
     WHERE folded >= {folded_from:UInt64}
+        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow))))
         AND ended_at > {from:DateTime64(6, 'UTC')}
         AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND workflow != ''

@@ -28,7 +28,7 @@ FROM
             toUInt64(countIf(attempt <= 1)) AS firsts,
             toUInt64(countIf(attempt > 1)) AS retries,
             toUInt64(countIf(attempt <= 1 AND status IN ('failed', 'timed_out', 'backing_off'))) AS failed_firsts
-        FROM attempt_fold FINAL
+        FROM recent_attempt FINAL
         WHERE folded >= {folded_from:UInt64}
             AND started_at > {from:DateTime64(6, 'UTC')}
             AND started_at <= {until:DateTime64(6, 'UTC')}
@@ -38,4 +38,3 @@ FROM
     GROUP BY namespace, engine, workflow, step, is_young, intDiv(bin, 60)
 )
 GROUP BY namespace, engine, workflow, step, is_young
-SETTINGS use_skip_indexes_if_final = 1

@@ -69,6 +69,7 @@ def _together(versions: Sequence[Row]) -> Row:
         return versions[0]
     return {
         "n": sum(row["n"] for row in versions),
+        "weight": versions[0].get("weight", 1.0),
         "durations_s": np.concatenate([np.asarray(row["durations_s"]) for row in versions]),
         "censored": sum(row.get("censored", 0) for row in versions),
         "censored_s": np.concatenate([np.asarray(row.get("censored_s", ())) for row in versions]),
@@ -80,11 +81,16 @@ def _together(versions: Sequence[Row]) -> Row:
     }
 
 
+def whole_n(row: Row) -> float:
+    """How many there were, where a sample of them was read."""
+    return float(row["n"] * row.get("weight", 1.0))
+
+
 def learned_from(row: Row, budget: float, fleet: float) -> Learned:
     """τ of one thing: learned, longer where its durations are alike inside executions, and raised over
     what already was called late and then ended well."""
     ascending = sorted_durations(np.asarray(row["durations_s"], dtype=np.float64))
-    alpha = alpha_for(budget, fleet, per_week(row["n"], span_s([row])))
+    alpha = alpha_for(budget, fleet, per_week(whole_n(row), span_s([row])))
     threshold = stall_threshold(ascending, alpha, censored_s=_censored_s(row, len(ascending)))
     factor = correlation_factor(_groups(row), alpha)
     if factor > 1 and threshold.seconds is not None:

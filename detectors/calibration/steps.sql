@@ -26,6 +26,7 @@ FROM
         dateDiff('microsecond', ended_at, ended_received_at) / 1e6 AS late_s
     FROM attempt_fold FINAL
     WHERE folded >= {folded_from:UInt64}
+        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow))))
         AND workflow != ''
         AND ((status = 'completed' AND closed_by = 'event' AND ifNull(started_at, scheduled_at) IS NOT NULL)
             OR (status IN ('timed_out', 'cancelled') AND started_at IS NOT NULL)

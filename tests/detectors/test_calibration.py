@@ -10,11 +10,13 @@ from detectors.calibration import Calibration, learn
 from detectors.calibration.heartbeats import learn_heartbeats
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.calibration.learning import past, statement
+from detectors.calibration.sampling import Sample
 from detectors.calibration.steps import STEPS_LIMITS, learned_from
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.store import Store
 
 PLACE = ("default", "custom", "order", "charge")
+WHOLE = Sample(1.0, frozenset())
 
 
 def told(at: datetime, event: str, execution_id: str, **said: Any) -> StepEvent:
@@ -59,9 +61,10 @@ def test_completed_attempts_gaps_and_executions_are_learned(store: Store, now: d
     assert (after_reserve.spread.n, after_reserve.spread.median_s) == (100, 4.0)
     assert set(after_reserve.rest_percentiles_s) == {9.5}
     assert known.gaps[(*PLACE[:3], "")].spread.median_s == 0.5
-    for limits in ({"executions": 10, "most_of_all": 90}, {"executions": 90, "most_of_all": 10}):
-        few = store.select(statement("gaps"), {**past(now), "sample": 1000, **limits})
-        assert {row["n"] for row in few if row["step"] == ""} == {10}
+    few = store.select(
+        statement("gaps"), {**WHOLE.bounds(past(now)), "sample": 1000, "executions": 10}
+    )
+    assert {row["n"] for row in few if row["step"] == ""} == {10}
     # Behind the first attempt the pause, behind the second the end.
     assert known.gaps[PLACE].spread.n == 200
     assert known.executions[PLACE[:3]][EVERY_VERSION].spread.median_s == 11.0
@@ -141,7 +144,7 @@ def test_hangs_are_seen_and_taken_for_hangs(store: Store, now: datetime) -> None
     events = [*healthy, *hangs, *open_now]
     store.insert_events(events, [event.time for event in events], "shop")
     store.fold(now)
-    window = {**past(now), "sample": 1000, **STEPS_LIMITS}
+    window = {**WHOLE.bounds(past(now)), "sample": 1000, **STEPS_LIMITS}
     (row,) = store.select(statement("steps"), window)
     assert (row["n"], row["censored"]) == (400, 5)
     assert sorted(row["censored_s"]) == [3600.0, 7200.0, 10800.0, 14400.0, 72000.0]
@@ -182,7 +185,7 @@ def test_loops_are_told_by_execution(store: Store, now: datetime) -> None:
             events.append(told(end, "step.completed", f"o-{number}", **said))
     store.insert_events(events, [event.time for event in events], "shop")
     store.fold(now)
-    window = {**past(now), "sample": 1000, **STEPS_LIMITS}
+    window = {**WHOLE.bounds(past(now)), "sample": 1000, **STEPS_LIMITS}
     (row,) = store.select(statement("steps"), window)
     assert (row["n"], row["executions"]) == (15, 5)
     durations = sorted(duration for _, duration in row["by_execution"])
