@@ -33,8 +33,9 @@ check: .venv/.dev ## Lint, types, layers, docs and examples against the code
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -p no:cacheprovider tests/house
 
+# The longest first: what begins last keeps everyone waiting.
 test: check ## check, then all tests (ARGS="-k fold" narrows them)
-	$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --ignore=tests/house $(ARGS)
+	$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder --ignore=tests/house $(or $(ARGS),tests/simulation tests/app tests)
 
 # What others are compared with is not needed for anything else, and not there on every platform.
 .venv/.bench: .venv/.dev
