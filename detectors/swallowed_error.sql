@@ -21,7 +21,13 @@ FROM
         (
             SELECT *, ifNull(ifNull(scheduled_at, started_at), ifNull(waiting_at, ended_at)) AS begun_at
             FROM attempts_since(folded_from = {folded_from:UInt64})
-            WHERE execution_key IN (SELECT execution_key FROM attempts_since(folded_from = {folded_from:UInt64}) WHERE status IN ('failed', 'timed_out') AND is_last_attempt AND closed_by = 'event' AND NOT historical)
+            WHERE execution_key IN
+                (
+                    SELECT execution_key
+                    FROM attempts_since(folded_from = {folded_from:UInt64})
+                    WHERE execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out'))
+                        AND status IN ('failed', 'timed_out') AND is_last_attempt AND closed_by = 'event' AND NOT historical
+                )
         )
         GROUP BY execution_key, run_id, step, branch
     )

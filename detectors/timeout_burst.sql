@@ -30,6 +30,7 @@ FROM
         AND NOT historical
         AND workflow != ''
         AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects)
+        AND execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects))
     GROUP BY namespace, engine, workflow, step, bin
 )
 GROUP BY namespace, engine, workflow, step
