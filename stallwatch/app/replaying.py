@@ -79,7 +79,7 @@ def _play(
     state = State(None)
     brain = Brain(store, state, config, epoch=start)
     brain.calibrate(start)
-    relearned = frozenset(calibrations(start, scenario.expectations[-1].at))
+    relearned = frozenset(calibrations(scenario))
     expectations, deliveries = deque(scenario.expectations), deque(scenario.deliveries)
     problems: list[str] = []
     firing: list[list[Finding]] = []

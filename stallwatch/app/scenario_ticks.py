@@ -5,6 +5,7 @@ calibration, learned anew every hour, and the brain, which expects a step to tak
 that was called late completes after all.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -44,17 +45,26 @@ class _Call:
 def ticks_of(scenario: Scenario) -> list[datetime]:
     """Every moment at which the detectors are asked, ascending; the last is the last expectation's."""
     expected = [one.at for one in scenario.expectations]
-    ticks = {*expected, *calibrations(scenario.start, expected[-1])}
+    ticks = {*expected, *calibrations(scenario)}
     for completed_at in _lessons(scenario):
         # The first calls it late if it is, the second learns that it was healthy.
         ticks |= {max(scenario.start, completed_at - TICK), completed_at}
     return sorted(ticks)
 
 
-def calibrations(start: datetime, end: datetime) -> list[datetime]:
-    """When to learn anew after the start and up to the end."""
+def calibrations(scenario: Scenario) -> list[datetime]:
+    """When to learn anew after the start: every hour in which something came, and before each expectation, since what
+    was learned grows old."""
+    start, end = scenario.start, scenario.expectations[-1].at
     every = max(CALIBRATION_EVERY, (end - start) / CALIBRATIONS_MAX)
-    return [start + number * every for number in range(1, (end - start) // every + 1)]
+    received = sorted(one.received_at for one in scenario.deliveries)
+    kept: list[datetime] = []
+    for number in range(1, (end - start) // every + 1):
+        at = start + number * every
+        news = bisect_right(received, at) - bisect_right(received, kept[-1] if kept else start)
+        if news or any(at <= one.at < at + every for one in scenario.expectations):
+            kept.append(at)
+    return kept
 
 
 def _lessons(scenario: Scenario) -> Iterator[datetime]:

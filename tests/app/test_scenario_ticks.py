@@ -39,7 +39,7 @@ def ticks_s(told: Scenario) -> list[float]:
     ("events", "expect", "ticks"),
     [
         ("", "[{at: 2m, findings: []}, {at: 2m, absent: [{}]}, {at: 5s, findings: []}]", [5, 120]),
-        ("", "[{at: 2h, findings: []}]", [3600, 7200]),
+        ("", "[{at: 2h, findings: []}]", [7200]),
         # Nobody is judged by what the long call taught.
         (TOLD, "[{at: 60s, findings: []}, {at: 300s, findings: []}]", [60, 300]),
         (TOLD + ANOTHER, "[{at: 205s, findings: []}]", [205]),
@@ -57,9 +57,24 @@ def test_ticks(events: str, expect: str, ticks: list[float], tmp_path: Path) -> 
     assert ticks_s(scenario(tmp_path, f"{history}{events}expect: {expect}")) == ticks
 
 
+HEARTBEATS = """
+events:
+  - {at: 10m, event: step.heartbeat, workflow: w, execution_id: o-1, step: s, repeat: {n: 240, every: 1h}}
+"""
+
+
 def test_a_story_of_days_learns_forty_times(tmp_path: Path) -> None:
-    told = scenario(tmp_path, "expect: [{at: 10d, findings: []}]")
+    told = scenario(tmp_path, f"{HEARTBEATS}expect: [{{at: 10d, findings: []}}]")
     assert ticks_s(told) == [21_600 * number for number in range(1, 41)]
+
+
+def test_where_nothing_comes_it_learns_before_it_is_asked(tmp_path: Path) -> None:
+    few = HEARTBEATS.replace("n: 240", "n: 2")
+    told = scenario(
+        tmp_path, f"{few}expect: [{{at: 9h, findings: []}}, {{at: 20h30m, findings: []}}]"
+    )
+    hours = [at / 3600 for at in ticks_s(told)]
+    assert hours == [1, 2, 9, 20, 20.5]
 
 
 def test_what_completed_late_between_expectations_is_learned_from(
