@@ -77,7 +77,7 @@ def fan_outs(rows: Sequence[Row], goes_on: Callable[[Row], bool]) -> Iterator[Fa
             its_rows = [
                 row
                 for row in rows
-                if is_inside(row["branch"], label) and (met_at is None or row["begun_at"] > met_at)
+                if is_inside(row["branch"], label) and (met_at is None or row["begun_at"] >= met_at)
             ]
             if its_rows:
                 branches.append(Branch(label, its_rows))
@@ -89,7 +89,8 @@ def fan_outs(rows: Sequence[Row], goes_on: Callable[[Row], bool]) -> Iterator[Fa
 
 
 def _met_at(beside: Sequence[Row]) -> datetime | None:
-    """When the last step beside the branches ended: what began before belongs to branches that met."""
+    """When the last step beside the branches ended: what began before belongs to branches that met, what began at
+    that moment to those that it opens."""
     return max((row["ended_at"] for row in beside if row["ended_at"] is not None), default=None)
 
 
