@@ -73,7 +73,7 @@ FROM
         lagInFrame(closed_by) OVER previous AS previous_closed_by,
         lagInFrame(worker) OVER previous AS previous_worker,
         lagInFrame(road) OVER previous = road AS same_road
-    FROM attempts_since(folded_from = 0)
+    FROM attempts_since(folded_from = {folded_from:UInt64})
     WHERE started_at IS NOT NULL AND workflow != ''
         AND execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND attempt > 1 AND first_received_at > {from:DateTime64(6, 'UTC')})
     WINDOW previous AS (PARTITION BY execution_key, run_id, step, branch, step_run_id ORDER BY attempt ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)

@@ -17,6 +17,9 @@ from stallwatch.model.ticks import Tick
 SETTLED: Final = timedelta(minutes=1)
 """How long a failure waits for the engine's own account of it."""
 
+UNTYPED: Final = {"failed": ("failed", " without naming an error"), "timed_out": ("timed out", "")}
+"""In words, what the statement calls an error type where none is named."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -36,6 +39,16 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
         # What closed since the calibration is known from here alone.
         "folded_from": folded_from(tick, tick.until - min(window["from"], calibrated_at)),
     }
+
+
+def narrow(tick: Tick, looked: Sequence[Row], context: Context) -> dict[str, Any] | None:
+    """Only of a workflow of which little is known by the calibration is it asked what went well since."""
+    if not looked:
+        return None
+    workflows = [(row["namespace"], row["engine"], row["workflow"]) for row in looked]
+    outcomes = context.calibration.outcomes
+    young = [key for key in workflows if outcomes.get(key, NOTHING).n < CLOSED_MIN]
+    return {**parameters(tick, context), "young": young}
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
@@ -96,16 +109,17 @@ def _observe(
     count = len(executions) + unnamed
     step = _common_step(failures)
     first = failures[0]
+    ended, error = _ended(error_type)
     where = f" at {step}" if step else ""
     told = f": {first.error_message}" if first.error_message else ""
     explanation = (
-        f"{named(executions)} of {workflow} failed{where} with {error_type}{told}, "
+        f"{named(executions)} of {workflow} {ended}{where}{error}{told}, "
         f"first at {clock(first.ended_at)}."
     )
     if wanted == "unusual":
         explanation += (
-            f" None of the {others:,} other executions of {workflow} that are on record failed "
-            "with this error type before."
+            f" None of the {others:,} other executions of {workflow} that are on record "
+            f"{ended}{error if error_type in UNTYPED else ' with this error type'} before."
         )
     ttl = timedelta(seconds=context.config.point_finding_ttl)
     who = executions[0] if count == 1 else counted(count, "execution")
@@ -121,7 +135,7 @@ def _observe(
         executions=executions,
         count=count,
         since=first.ended_at,
-        title=f"{who} of {workflow} failed with {error_type}",
+        title=f"{who} of {workflow} {ended}{error}",
         explanation=explanation,
         evidence={
             "error_type": error_type,
@@ -138,10 +152,15 @@ def _observe(
     )
 
 
+def _ended(error_type: str) -> tuple[str, str]:
+    """How executions ended, in words, and with which error."""
+    return UNTYPED.get(error_type, ("failed", f" with {error_type}"))
+
+
 def _common_step(failures: Sequence[Failure]) -> str:
     """The step that more than nine in ten failed at."""
     step, times = Counter(failure.step for failure in failures).most_common(1)[0]
     return step if times > DOMINANT_SHARE * len(failures) else ""
 
 
-DETECTOR: Final = Detector("failed_execution", 5.0, judge, parameters)
+DETECTOR: Final = Detector("failed_execution", 5.0, judge, parameters, narrow=narrow)

@@ -1,5 +1,12 @@
--- For each workflow with failures in the window: what closed lately by error type ('' for what went well): since when the type is
--- seen, what closed since the calibration (`n`, and the first of it), and the failures of the window (`told`, of which 10,000 come).
+-- For each workflow with failures lately: what closed by error type ('' for what went well, which is asked of young workflows only): since when
+-- the type is seen, what closed since the calibration (`n`, and the first of it), and the failures of the window (`told`, of which 10,000 come).
+WITH candidates AS
+(
+    SELECT execution_key
+    FROM recent_execution
+    WHERE folded >= {folded_from:UInt64}
+        AND (status IN ('failed', 'timed_out') OR (namespace, engine, workflow) IN (SELECT w.1, w.2, w.3 FROM (SELECT arrayJoin({young:Array(Tuple(String, String, String))}) AS w)))
+)
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow,
     x.status IN ('failed', 'timed_out') AS failed,
@@ -18,20 +25,14 @@ FROM
         status IN ('failed', 'timed_out') AND NOT historical AND ended_at >= {epoch:DateTime64(6, 'UTC')}
             AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')} AS is_told
     FROM executions_since(folded_from = {folded_from:UInt64})
-    WHERE workflow != '' AND ended_at <= {until:DateTime64(6, 'UTC')}
+    WHERE execution_key IN (SELECT execution_key FROM candidates) AND workflow != '' AND ended_at <= {until:DateTime64(6, 'UTC')}
 ) AS x
 LEFT JOIN
 (
     SELECT execution_key, run_id, toNullable(argMax(toString(step), ended_at)) AS failed_step
     FROM attempts_since(folded_from = {folded_from:UInt64})
     WHERE status IN ('failed', 'timed_out')
-        AND execution_key IN (SELECT execution_key FROM recent_execution WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'timed_out'))
+        AND execution_key IN (SELECT execution_key FROM candidates)
     GROUP BY execution_key, run_id
 ) AS s ON s.execution_key = x.execution_key AND s.run_id = x.run_id
-WHERE (x.namespace, x.engine, x.workflow) IN
-    (
-        SELECT namespace, engine, workflow FROM executions_since(folded_from = {folded_from:UInt64})
-        WHERE status IN ('failed', 'timed_out') AND NOT historical AND workflow != '' AND ended_at >= {epoch:DateTime64(6, 'UTC')}
-            AND ended_received_at > {from:DateTime64(6, 'UTC')} AND ended_received_at <= {until:DateTime64(6, 'UTC')}
-    )
 GROUP BY namespace, engine, workflow, failed, error_type

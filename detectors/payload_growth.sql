@@ -11,7 +11,8 @@ SELECT
     max(last_event_at) AS last_at,
     groupArraySorted(100)((-toInt64(assumeNotNull(payload_bytes)), execution_id)) AS largest
 FROM attempts_since(folded_from = {folded_from:UInt64})
-WHERE payload_bytes > 0
+WHERE execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND payload_bytes > 0)
+    AND payload_bytes > 0
     AND NOT historical
     AND workflow != ''
     AND last_event_at > {from:DateTime64(6, 'UTC')}

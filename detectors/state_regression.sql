@@ -2,7 +2,25 @@
 -- reentry: the courses (as in calibration/flows.sql, and ^ where the execution began anew) in which a step of a branch ran more than once,
 -- with executions that took them, the times of each point and when each was received;
 -- sequence: per execution the first event that happened, and arrived, after a later-numbered step had completed.
-WITH anew AS
+WITH again AS
+(
+    -- Those in which a step of a branch ran more than once, before rows are deduplicated.
+    SELECT execution_key
+    FROM recent_attempt
+    WHERE folded >= {folded_from:UInt64}
+    GROUP BY execution_key, cityHash64(run_id, branch, step)
+    HAVING min(cityHash64(step_run_id)) != max(cityHash64(step_run_id))
+),
+disordered AS
+(
+    -- Those whose numbered events did not arrive in the order of their numbers.
+    SELECT execution_key
+    FROM step_event_log
+    WHERE batch >= {folded_from:UInt64} AND sequence >= 0 AND NOT is_replay AND NOT historical
+    GROUP BY execution_key, run_id
+    HAVING arrayMap(e -> e.2, arraySort(groupArray((received_at, sequence)))) != arraySort(groupArray(sequence))
+),
+anew AS
 (
     SELECT execution_key, arraySort(groupArray(time)) AS times
     FROM step_event_log
@@ -37,7 +55,7 @@ FROM
                     (last_at, toUInt8(if(last_at <= begun_at, 2, 0)), concat(mark, step), ifNull(max(ended_received_at), max(first_received_at)))
                 ]) AS points
         FROM attempts_since(folded_from = {folded_from:UInt64})
-        WHERE execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} GROUP BY execution_key, run_id, branch, step HAVING min(step_run_id) != max(step_run_id))
+        WHERE execution_key IN (SELECT execution_key FROM again)
         GROUP BY execution_key, run_id, branch, step, step_run_id
     ) AS r
     LEFT JOIN anew ON anew.execution_key = r.execution_key
@@ -48,7 +66,8 @@ INNER JOIN
 (
     SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id
     FROM executions_since(folded_from = {folded_from:UInt64})
-    WHERE NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
+    WHERE execution_key IN (SELECT execution_key FROM again)
+        AND NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = t.execution_key AND x.run_id = t.run_id
 GROUP BY namespace, engine, workflow, workflow_version, depth, course
 ORDER BY count()
@@ -66,14 +85,16 @@ FROM
         max(if(event = 'step.completed', sequence, -1)) OVER before AS later_sequence,
         argMax((toString(step), time, received_at), if(event = 'step.completed', sequence, -1)) OVER before AS later
     FROM step_event_log FINAL
-    WHERE batch >= {folded_from:UInt64} AND sequence >= 0 AND NOT is_replay AND NOT historical
+    WHERE execution_key IN (SELECT execution_key FROM disordered)
+        AND batch >= {folded_from:UInt64} AND sequence >= 0 AND NOT is_replay AND NOT historical
     WINDOW before AS (PARTITION BY execution_key, run_id ORDER BY received_at, sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS e
 INNER JOIN
 (
     SELECT execution_key, namespace, engine, workflow, workflow_version, execution_id
     FROM executions_since(folded_from = {folded_from:UInt64})
-    WHERE sequence_max >= 0 AND NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
+    WHERE execution_key IN (SELECT execution_key FROM disordered)
+        AND sequence_max >= 0 AND NOT historical AND workflow != '' AND last_received_at > {from:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = e.execution_key
 LEFT JOIN anew ON anew.execution_key = e.execution_key
 WHERE e.later_sequence > e.sequence AND e.step != '' AND e.later.1 != e.step AND e.later.2 < e.time AND e.later.3 < e.received_at
