@@ -340,3 +340,19 @@ def test_what_is_recent_is_read_as_it_is_now(store: Store, now: datetime) -> Non
     for view in ("attempts_since", "executions_since"):
         rows = store.select(f"SELECT status FROM {view}(folded_from = 0)")
         assert rows == [{"status": "completed"}]
+
+
+def test_a_join_that_finds_nothing_hides_no_rows_from_the_next_statement(store: Store) -> None:
+    store.engine.command(
+        "CREATE TABLE kept (k UInt64, status String, at UInt64) ENGINE = MergeTree ORDER BY k"
+    )
+    store.engine.command(
+        "CREATE TABLE other (k UInt64, status String) ENGINE = MergeTree ORDER BY k"
+    )
+    store.engine.command("INSERT INTO kept VALUES (1, 'running', 100)")
+    store.engine.command("INSERT INTO other VALUES (1, 'running')")
+    newest = "SELECT * FROM kept WHERE at >= 50 ORDER BY at DESC LIMIT 1 BY k"
+    joined = f"""SELECT x.k FROM (SELECT k FROM other WHERE status = 'failed') AS f
+        INNER JOIN (SELECT k FROM ({newest}) WHERE status = 'completed') AS x ON x.k = f.k"""
+    assert store.select(joined) == []
+    assert store.select("SELECT k FROM kept WHERE at >= 50") == [{"k": 1}]
