@@ -212,6 +212,30 @@ def test_suspended_and_resumed(store: Store, now: datetime) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("end", "error_type"),
+    [
+        ({"event": "workflow.failed"}, "CardDeclined"),
+        ({"event": "workflow.failed", "error_type": "OrderLost"}, "OrderLost"),
+        ({"event": "workflow.timed_out"}, ""),
+        ({"event": "workflow.completed"}, ""),
+    ],
+)
+def test_a_failure_that_does_not_say_why_is_its_last_failed_steps(
+    end: dict[str, str], error_type: str, store: Store, now: datetime
+) -> None:
+    events = [
+        told(now, 0, "step.failed", step="reserve", error_type="OutOfStock"),
+        told(now, 1, "step.failed", step="charge", error_type="CardDeclined", error_message="no"),
+        told(now, 2, "step.completed", step="release"),
+        told(now, 3, **end),
+    ]
+    folded(store, now, *events)
+    (found,) = store.select("SELECT error_type, error_message FROM executions")
+    message = "no" if error_type == "CardDeclined" else ""
+    assert found == {"error_type": error_type, "error_message": message}
+
+
 def test_a_redrive_opens_the_execution_again(store: Store, now: datetime) -> None:
     folded(store, now, told(now, 0, "workflow.started"), told(now, 5, "workflow.failed"))
     folded(store, now, told(now, 9, "workflow.started"))
