@@ -58,20 +58,25 @@ def past_events(history: History, start: datetime, names: str = "past-{i}") -> l
 
 
 def executions_between(
-    history: History, start: datetime, since_s: float, until_s: float, names: str = "bg-{i}"
+    history: History,
+    start: datetime,
+    since_s: float,
+    until_s: float,
+    names: str = "bg-{i}",
+    first: int = 0,
 ) -> list[StepEvent]:
     """Executions as those of `history`, none failing, by time.
 
     One starts every `every_s` from `start` + `since_s` on, the last before `start` + `until_s`;
-    each runs to its end. `{i}` in `names` is its number from 0. UsageError for too many of them.
+    each runs to its end. `{i}` in `names` is its number, from `first` on. UsageError for too many of them.
     """
     n = max(0, math.ceil((until_s - since_s) / history.every_s - 1e-9))
     if n > EXECUTIONS_MAX:
         raise UsageError(f"{n} executions are more than {EXECUTIONS_MAX}")
     events: list[StepEvent] = []
-    for number in range(n):
+    for number in range(first, first + n):
         facts = _Course(history, _rng(history, _LIVE, number), None).run()
-        begin_s = since_s + number * history.every_s
+        begin_s = since_s + (number - first) * history.every_s
         execution_id = names.replace(_NUMBER, str(number))
         events.extend(_events(history, start, begin_s, execution_id, facts))
     return sorted(events, key=lambda event: event.time)

@@ -108,7 +108,7 @@ def _past(histories: list[History]) -> list[StepEvent]:
 
 def _parse_deliveries(spec: Spec | None, histories: list[History]) -> list[Delivery]:
     deliveries: list[Delivery] = []
-    taken: set[str] = set()
+    taken: dict[str, tuple[History, int]] = {}
     for item in spec.sequence() if spec else []:
         if "history" in item.mapping():
             deliveries += _parse_continuation(item, histories, taken)
@@ -117,25 +117,33 @@ def _parse_deliveries(spec: Spec | None, histories: list[History]) -> list[Deliv
     return deliveries
 
 
-def _parse_continuation(spec: Spec, histories: list[History], taken: set[str]) -> list[Delivery]:
+def _parse_continuation(
+    spec: Spec, histories: list[History], taken: dict[str, tuple[History, int]]
+) -> list[Delivery]:
     """`{history: {workflow: order}, from: 0s, until: 10m, executions: "bg-{i}"}`.
 
-    `taken` are the names that earlier lines gave; this line's is added.
+    `taken`: the names that earlier lines gave, of which history, and how often; this line's are added. A history that
+    goes on twice under one name goes on counting.
     """
     children = spec.mapping(("history", "from", "until", "executions"), ("until",))
     history = _choose_history(children["history"], histories)
-    names = children["executions"].text() if "executions" in children else "bg-{i}"
+    if "executions" in children:
+        names = children["executions"].text()
+    else:
+        free = "bg-{i}" not in taken or taken["bg-{i}"][0] is history
+        names = "bg-{i}" if free else f"bg-{history.workflow}-{len(taken)}-{{i}}"
     if _NUMBER not in names:
         raise children["executions"].error("needs an {i}, or all executions are one")
-    if names in taken:
+    whose, first = taken.get(names, (history, 0))
+    if whose is not history:
         raise spec.error(f"executions {names} are another line's already: name these otherwise")
-    taken.add(names)
     since_s = children["from"].offset_s() if "from" in children else 0.0
     until_s = children["until"].offset_s()
     try:
-        events = executions_between(history, START, since_s, until_s, names)
+        events = executions_between(history, START, since_s, until_s, names, first)
     except UsageError as error:
         raise spec.error(str(error)) from None
+    taken[names] = history, first + len({event.execution_id for event in events})
     return [Delivery(event.time, event) for event in events]
 
 

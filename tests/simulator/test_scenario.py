@@ -187,6 +187,19 @@ def test_two_lines_may_not_give_the_same_executions(tmp_path: Path) -> None:
         load(tmp_path, WHOLE.replace("expect:\n", twice))
 
 
+def test_lines_that_give_no_names_are_named_apart(tmp_path: Path) -> None:
+    unnamed = "  - {history: {workflow: order}, until: 1m}\n  - {history: {workflow: mail}, until: 1m}\n"
+    later = "  - {history: {workflow: order}, from: 2m, until: 3m}\nexpect:\n"
+    told = load(tmp_path, WHOLE.replace("expect:\n", unnamed + later)).deliveries
+    names: dict[str, set[str]] = {}
+    for one in told:
+        if one.event.event == "workflow.started" and one.event.execution_id != "o-1":
+            names.setdefault(one.event.workflow, set()).add(one.event.execution_id)
+    assert names["order"] == {f"bg-{number}" for number in range(18)}
+    assert len(names["mail"]) == 6
+    assert not names["mail"] & names["order"]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
         load_scenario(tmp_path / "none.yaml")
