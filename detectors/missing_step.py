@@ -1,53 +1,45 @@
-"""A step that always stood between two others did not run, or what told of it was lost.
+"""A step that always ran did not run, or what told of it was lost.
 
-For executions without sequence numbers, which have no numbers that could be missing: what follows what is held
-against what followed in this workflow before. A new way is a gap only where some step is known to stand in
-between; suspected until it has not come for `gap_confirm`, gone when it arrives. Three executions make a way
-usual, a new version has its own ways, and after an error other ways are expected.
+For executions without sequence numbers, which have no numbers that could be missing. What follows what is held against
+what followed in this workflow before: a new way is a gap only where some step is known to stand in between. And which
+steps ran is held, once the execution has completed, against which ran together before. Suspected until it has not come
+for `gap_confirm`, gone when it arrives. Three executions make a way usual, a new version has its own ways, and after an
+error other ways are expected.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from detectors.calibration.flows import COURSES_MAX, LONGEST
 from detectors.detector import Context, Detector, Place, Row, folded_from, grouped
-from detectors.explaining import clock, counted, named, share
+from detectors.missing_words import Gap, Jump, evidence, explain, next_steps, title
 from detectors.statistics.courses import follows
 from detectors.statistics.flow_model import SIGHTINGS, Edge, Flow
-from stallwatch.model.durations import format_duration
+from detectors.statistics.rosters import Absence, roster_of
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
 SOURCE_MIN: Final = 50
-"""Executions of the version in which the step before the gap was seen: with fewer, no way is new."""
+"""Executions of the version that went there, or were alike but for one run: with fewer, no way is new."""
 LEARNING_LAG: Final = timedelta(days=1)
 """What was seen once is known after a day: what is told today must not teach itself in the next hour."""
 
+Key = tuple[str, ...]
+"""Gaps with the same one are one finding."""
+
 
 class Way(NamedTuple):
-    """One execution that took an edge; `between` are the steps that ran or overlapped there. `noticed_at`: when
-    what lies behind it arrived, received time; `since` when it happened."""
+    """One execution that took an edge; `between` are the steps that ran or overlapped there, `absent` those that its
+    roster surely lacks. `noticed_at`: when what lies behind it arrived, received time; `since` when it happened."""
 
     version: str
     execution_id: str
     since: datetime
     noticed_at: datetime
     between: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Gap:
-    """In one execution `edge` joined two steps that never followed each other; `likely` is how surely it is this
-    step that belongs in between. Times as in Way."""
-
-    edge: Edge
-    version: str
-    execution_id: str
-    since: datetime
-    noticed_at: datetime
-    likely: float
+    absent: frozenset[str]
 
 
 def known_before(tick: Tick) -> datetime:
@@ -59,6 +51,7 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     reach = _reach(context)
     return {
         "from": max(tick.until - reach, tick.epoch),
+        "epoch": tick.epoch,
         "folded_from": folded_from(tick, reach),
         "longest": LONGEST,
         "courses": COURSES_MAX,
@@ -70,29 +63,66 @@ def _reach(context: Context) -> timedelta:
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
-    """One observation for each workflow, missing step and pair of neighbours."""
+    """One observation for each workflow, missing step and pair of neighbours, and for each set of missing runs."""
     before = known_before(tick)
     observations = []
     for key, group in grouped(rows, "namespace", "engine", "workflow").items():
-        namespace, engine, workflow = key
-        flow = context.calibration.flows.get((namespace, engine, workflow))
-        if flow is None or flow.varied:
+        flow = context.calibration.flows.get((key[0], key[1], key[2]))
+        if flow is None:
             continue
-        for edge, ways in _new_ways(group, flow, before).items():
-            for step, gaps in _gaps(edge, ways, flow, before).items():
-                place = (namespace, engine, workflow, step)
-                confirmed, suspected = _sorted_out(tick, gaps, context)
-                if context.enabled(place) and (confirmed or suspected):
-                    told = confirmed or suspected
-                    times = flow.times(edge[0], edge[1], told[0].version)
-                    observations.append(_observe(place, told, times, not confirmed, context))
+        absences = [_absence(row, flow, before) for row in group]
+        gaps = {} if flow.varied else _jumped(group, absences, flow, before)
+        told: defaultdict[str, set[str]] = defaultdict(set)
+        for gap in (gap for ones in gaps.values() for gap in ones):
+            told[gap.execution_id].update(gap.steps)
+        gaps |= _absent(group, absences, flow, before, told)
+        for name, ones in gaps.items():
+            steps = ones[0].steps
+            place = (key[0], key[1], key[2], steps[0] if len(steps) == 1 else "")
+            confirmed, suspected = _sorted_out(tick, ones, context)
+            enabled = any(context.enabled((*place[:3], step)) for step in steps)
+            if enabled and (confirmed or suspected):
+                observations.append(
+                    _observe(place, name, confirmed or suspected, not confirmed, context)
+                )
     return observations
 
 
-def _new_ways(rows: Sequence[Row], flow: Flow, before: datetime) -> dict[Edge, list[Way]]:
+def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
+    """What a completed execution lacks between its steps that was watched from its beginning: nobody lost what was not
+    told to us, and who tells only of a part of an execution lost nothing before and behind it."""
+    depth = row["depth"]
+    rosters = flow.rosters.get(depth)
+    roster = roster_of(tuple(row["course"])) if row["completed"] and row["whole"] else None
+    if roster is None or rosters is None:
+        return None
+    absence = rosters.absence(roster, row["workflow_version"], before, SOURCE_MIN)
+    if absence is None:
+        return None
+    ran = {step for step, _ in roster}
+    runs = tuple(run for run in absence.runs if flow.lies_among(depth, run[0], ran))
+    return absence._replace(runs=runs) if runs else None
+
+
+def _jumped(
+    rows: Sequence[Row], absences: Sequence[Absence | None], flow: Flow, before: datetime
+) -> dict[Key, list[Gap]]:
+    """The gaps that new edges show."""
+    gaps: dict[Key, list[Gap]] = {}
+    for edge, ways in _new_ways(rows, absences, flow, before).items():
+        depth, after, behind = edge
+        for step, found in _between(edge, ways, flow, before).items():
+            gaps[str(depth), after, behind, step] = found
+    return gaps
+
+
+def _new_ways(
+    rows: Sequence[Row], absences: Sequence[Absence | None], flow: Flow, before: datetime
+) -> dict[Edge, list[Way]]:
     """The edges that are new, each with the executions that show it."""
     ways: dict[Edge, list[Way]] = {}
-    for row in rows:
+    for row, absence in zip(rows, absences, strict=True):
+        absent = frozenset(absence.steps if absence and absence.beside else ())
         for follow in follows(tuple(row["course"]), bool(row["completed"])):
             edge = (row["depth"], follow.after, follow.step)
             # Where an execution begins and ends is no step: whoever tells of it from its middle on loses nothing.
@@ -100,36 +130,73 @@ def _new_ways(rows: Sequence[Row], flow: Flow, before: datetime) -> dict[Edge, l
             if not between_steps or not follow.usual or flow.knows(edge, before):
                 continue
             for _, execution_id, times, received in row["seen"]:
-                noticed_at = received[follow.at]
                 way = Way(
                     row["workflow_version"],
                     execution_id,
                     times[follow.at],
-                    noticed_at,
+                    received[follow.at],
                     follow.between,
+                    absent,
                 )
                 ways.setdefault(edge, []).append(way)
     return ways
 
 
-def _gaps(edge: Edge, ways: Sequence[Way], flow: Flow, before: datetime) -> dict[str, list[Gap]]:
+def _between(edge: Edge, ways: Sequence[Way], flow: Flow, before: datetime) -> dict[str, list[Gap]]:
     """The gaps among the ways that took a new edge, by the step that is missing.
 
     1. The step before it is well known in this version. 2. Fewer than three executions went this way. 3. Some step
-    stands in between and did not run.
+    stands in between and did not run. 4. Where the roster is sure of what is absent, it is that step and no other.
     """
+    depth, after, behind = edge
     seen = flow.edges.get(edge)
     executions = {way.execution_id for way in ways} | (seen.executions if seen else frozenset())
     gaps: dict[str, list[Gap]] = {}
     for way in ways if len(executions) < SIGHTINGS else ():
-        if flow.times(edge[0], edge[1], way.version) < SOURCE_MIN:
-            continue
-        missing = flow.missing(edge, way.between, before)
-        if missing is not None:
+        times = flow.times(depth, after, way.version)
+        missing = flow.missing(edge, way.between, before) if times >= SOURCE_MIN else None
+        if missing is not None and (not way.absent or way.absent == {missing[0]}):
             step, likely = missing
-            gap = Gap(edge, way.version, way.execution_id, way.since, way.noticed_at, likely)
+            why = Jump(after, behind, times, likely)
+            gap = Gap(((step, 1),), depth, way.execution_id, way.since, way.noticed_at, why)
             gaps.setdefault(step, []).append(gap)
     return gaps
+
+
+def _absent(
+    rows: Sequence[Row],
+    absences: Sequence[Absence | None],
+    flow: Flow,
+    before: datetime,
+    told: Mapping[str, set[str]],
+) -> dict[Key, list[Gap]]:
+    """The gaps that rosters show, but for those already told; again of fewer than three executions."""
+    alike: dict[Key, list[tuple[Gap, Absence]]] = {}
+    others: defaultdict[Key, set[str]] = defaultdict(set)
+    for row, absence in zip(rows, absences, strict=True):
+        if absence is None:
+            continue
+        depth = row["depth"]
+        name = (str(depth), *(f"{step} {number}" for step, number in absence.runs))
+        roster = roster_of(tuple(row["course"])) or frozenset()
+        others[name] |= flow.rosters[depth].others(roster, absence, before)
+        for _, execution_id, times, received in row["seen"]:
+            gap = Gap(absence.runs, depth, execution_id, times[-1], received[-1], absence)
+            alike.setdefault(name, []).append((gap, absence))
+    gaps: dict[Key, list[Gap]] = {}
+    for name, ones in alike.items():
+        if len({gap.execution_id for gap, _ in ones} | others[name]) >= SIGHTINGS:
+            continue
+        fresh = [gap for gap, absence in ones if not _is_told(gap, absence, told)]
+        if fresh:
+            gaps[name] = fresh
+    return gaps
+
+
+def _is_told(gap: Gap, absence: Absence, told: Mapping[str, set[str]]) -> bool:
+    """Whether an edge told it: which of several steps it was an edge knows better than what was the same otherwise."""
+    steps = told.get(gap.execution_id, set())
+    return not steps.isdisjoint(gap.steps) if absence.beside else bool(steps)
 
 
 def _sorted_out(tick: Tick, gaps: list[Gap], context: Context) -> tuple[list[Gap], list[Gap]]:
@@ -149,79 +216,29 @@ def _sorted_out(tick: Tick, gaps: list[Gap], context: Context) -> tuple[list[Gap
 
 
 def _observe(
-    place: Place,
-    gaps: Sequence[Gap],
-    times: int,
-    suspected: bool,
-    context: Context,
+    place: Place, key: Key, gaps: Sequence[Gap], suspected: bool, context: Context
 ) -> Observation:
-    _, _, workflow, step = place
-    first = gaps[0]
+    namespace, engine, workflow, step = place
     executions = tuple(dict.fromkeys(gap.execution_id for gap in gaps))
-    count = len(executions)
-    depth, after, behind = first.edge
     confirm_s = context.config.gap_confirm
-    where = executions[0] if count == 1 else counted(count, "execution")
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(place, Severity.WARNING),
-        namespace=place[0],
-        engine=place[1],
+        namespace=namespace,
+        engine=engine,
         workflow=workflow,
         step=step,
-        key=f"{depth}\x00{after}\x00{behind}",
+        key="\x00".join(key),
         executions=executions,
-        count=count,
-        since=first.since,
-        title=f"{step} of {workflow} is missing in {where}",
-        explanation=_explain(workflow, step, gaps, executions, times, suspected, confirm_s),
-        evidence={
-            "after": after,
-            "before": behind,
-            "missing": step,
-            "likely": round(first.likely, 4),
-            "seen_after": times,
-            "gap_confirm_s": confirm_s,
-        },
-        next_steps=(
-            f"Ask the engine whether {step} ran in {executions[0]}: if it did, what told of it was lost; look at "
-            "the sender's own counters and at ingest_health.",
-            "If it did not run, look at what decides that it runs, and at what was released lately. If this is how "
-            f"it should be, {SIGHTINGS} executions make it usual; a policy with enabled = false does at once.",
-        ),
+        count=len(executions),
+        since=gaps[0].since,
+        title=title(workflow, gaps, executions),
+        explanation=explain(workflow, gaps, executions, suspected, confirm_s),
+        evidence=evidence(gaps[0], confirm_s),
+        next_steps=next_steps(gaps[0]),
         suspected=suspected,
         point_until=max(gap.noticed_at for gap in gaps) + _reach(context),
     )
-
-
-def _explain(
-    workflow: str,
-    step: str,
-    gaps: Sequence[Gap],
-    executions: Sequence[str],
-    times: int,
-    suspected: bool,
-    confirm_s: float,
-) -> str:
-    first = gaps[0]
-    _, after, behind = first.edge
-    words = (
-        f"In {first.execution_id} of {workflow} {behind} came directly behind {after} at {clock(first.since)}: in none "
-        f"of the {times:,} executions with {after} that were seen in the last 7 days it did. "
-    )
-    words += (
-        f"{step} always stood in between."
-        if first.likely == 1
-        else f"{step} is what most likely belongs in between ({share(first.likely)})."
-    )
-    words += (
-        f" It may be on its way: after {format_duration(confirm_s)} it counts as missing."
-        if suspected
-        else f" It has not come for {format_duration(confirm_s)}: it did not run, or what told of it was lost."
-    )
-    if len(executions) > 1:
-        words += f" The same holds for {named(executions[1:])}."
-    return words
 
 
 DETECTOR: Final = Detector("missing_step", 15.0, judge, parameters)

@@ -1,8 +1,17 @@
 -- The courses (as in calibration/flows.sql) of executions without sequence numbers that were heard of lately, with up to three that took
--- each; of these the times of each point and when each was received. Their end is a point behind the last.
+-- each; of these the times of each point and when each was received. Their end is a point behind the last. `whole`: they began when the
+-- watch had begun.
+WITH candidates AS
+(
+    -- Before rows are deduplicated; where nothing has ended there is no way to look at.
+    SELECT execution_key
+    FROM recent_execution
+    WHERE folded >= {folded_from:UInt64} AND sequence_max < 0 AND NOT historical AND workflow != ''
+        AND status IN ('running', 'completed') AND (attempts > open_steps OR status = 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')}
+)
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
-    t.depth AS depth, t.course AS course, x.status = 'completed' AS completed,
+    t.depth AS depth, t.course AS course, x.status = 'completed' AS completed, x.started_at >= {epoch:DateTime64(6, 'UTC')} AS whole,
     count() AS n,
     arraySort(groupArraySorted(3)((x.last_received_at, x.execution_id, arrayPushBack(t.times, ifNull(x.ended_at, x.last_progress_at)), arrayPushBack(t.received, ifNull(x.ended_received_at, x.last_received_at))))) AS seen
 FROM
@@ -28,22 +37,24 @@ FROM
                     (last_at, if(last_at <= begun_at, 2, 0), concat(mark, step), ifNull(max(ended_received_at), max(first_received_at)))
                 ]) AS points
         FROM attempts_since(folded_from = {folded_from:UInt64})
-        WHERE execution_key IN (SELECT execution_key FROM executions_since(folded_from = {folded_from:UInt64}) WHERE sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND (attempts > open_steps OR status = 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')})
+        WHERE execution_key IN (SELECT execution_key FROM candidates)
         GROUP BY execution_key, run_id, branch, step, step_run_id
         UNION ALL
         SELECT execution_key, run_id, '' AS branch, NULL AS begun_at, NULL AS last_at, '' AS mark, [] AS points
         FROM executions_since(folded_from = {folded_from:UInt64})
-        WHERE sequence_max < 0 AND NOT historical AND workflow != '' AND status = 'completed' AND last_received_at > {from:DateTime64(6, 'UTC')}
+        WHERE execution_key IN (SELECT execution_key FROM candidates)
+            AND sequence_max < 0 AND NOT historical AND workflow != '' AND status = 'completed' AND last_received_at > {from:DateTime64(6, 'UTC')}
     )
     GROUP BY execution_key, run_id, branch
     HAVING length(sorted) <= {longest:UInt32}
 ) AS t
 INNER JOIN
 (
-    SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id, status, ended_at, ended_received_at, last_received_at, last_progress_at
+    SELECT execution_key, run_id, namespace, engine, workflow, workflow_version, execution_id, status, started_at, ended_at, ended_received_at, last_received_at, last_progress_at
     FROM executions_since(folded_from = {folded_from:UInt64})
-    WHERE sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')}
+    WHERE execution_key IN (SELECT execution_key FROM candidates)
+        AND sequence_max < 0 AND NOT historical AND workflow != '' AND status IN ('running', 'completed') AND last_received_at > {from:DateTime64(6, 'UTC')}
 ) AS x ON x.execution_key = t.execution_key AND x.run_id = t.run_id
-GROUP BY namespace, engine, workflow, workflow_version, depth, course, completed
+GROUP BY namespace, engine, workflow, workflow_version, depth, course, completed, whole
 ORDER BY n
 LIMIT {courses:UInt32}

@@ -5,7 +5,8 @@ process miners draw them. Nothing here was looked at when the detectors' constan
 """
 
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final
@@ -81,11 +82,47 @@ def played(node: Node, rng: Generator, at: float = 0.0) -> tuple[list[Span], flo
             return spans, at
 
 
+def may_be(root: Node, times: Mapping[str, int]) -> bool:
+    """Whether the process may run each of its steps so often: then such an execution is as healthy as any."""
+    found = _rounds(root, times)
+    return found is not None and found[0] <= 1 <= found[1]
+
+
+def _rounds(node: Node, times: Mapping[str, int]) -> tuple[int, int] | None:
+    """The least and the most times that a part ran, given how often its steps did; None: their numbers disagree."""
+    if node.kind == "step":
+        return times.get(node.name, 0), times.get(node.name, 0)
+    inside = [_rounds(part, times) for part in node.inside]
+    known = [one for one in inside if one is not None]
+    if len(known) < len(inside):
+        return None
+    if node.kind == "choice":
+        return sum(least for least, _ in known), sum(most for _, most in known)
+    least, most = max(one[0] for one in known), min(one[1] for one in known)
+    if least > most:
+        return None
+    if node.kind == "option":
+        return least, sys.maxsize
+    return (min(least, 1), most) if node.kind == "loop" else (least, most)
+
+
 def course(spans: list[Span]) -> tuple[str, ...]:
     """As detectors see it, all steps having completed."""
     points = [(begin, f"+{step}") for step, begin, _ in spans]
     points += [(end, f"-{step}") for step, _, end in spans]
     return tuple(text for _, text in sorted(points))
+
+
+def items(n: int, rng: Generator) -> list[Span]:
+    """A list of so many items (or one) is read, each is fetched and stored, all at once, and they are merged."""
+    spans, end = [("list", 0.0, 0.9)], 1.0
+    for _ in range(max(n, 1)):
+        fetch_s, store_s = rng.weibull(0.7, 2)
+        begin = 1.0 + float(rng.uniform(0, 0.01))
+        fetched, stored = begin + float(fetch_s), begin + float(fetch_s + store_s) + 0.01
+        spans += [("fetch", begin, fetched), ("store", fetched + 0.005, stored)]
+        end = max(end, stored)
+    return [*spans, ("merge", end + 0.01, end + 1.0)]
 
 
 def scientific(name: str, tasks: int, seed: int) -> Callable[[Generator], list[Span]]:

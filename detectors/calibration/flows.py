@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
 
 from detectors.calibration.learned import WorkflowKey
-from detectors.statistics.flow_model import Flow, Observed, learned_flow
+from detectors.statistics.flow_model import Flow, Observed, learned_flow, learned_rosters
 from stallwatch.store import Store
 
 EXECUTIONS_MAX: Final = 20_000
@@ -16,7 +17,7 @@ EXECUTIONS_OF_ALL_MAX: Final = 300_000
 COURSES_MAX: Final = 5_000
 COURSES_OF_ALL_MAX: Final = 50_000
 """Different courses of a workflow, and of all, the most frequent first. A workflow that has more is too varied:
-what is rare in it is not known to be so."""
+what is rare in it is not known to be so. What ran, in whatever order, may still be known."""
 LONGEST: Final = 400
 """Points of a course: one with more (a loop over many pages) teaches nothing and is not judged."""
 CLOCKS_AHEAD: Final = timedelta(minutes=10)
@@ -35,11 +36,40 @@ def learn_flows(store: Store, since: datetime, until: datetime) -> dict[Workflow
         "courses": COURSES_MAX,
         "courses_of_all": COURSES_OF_ALL_MAX,
     }
-    return flows_of(store.select(_SQL, parameters))
+    flows = flows_of(store.select(_SQL, {**parameters, "in_order": True, "only": []}))
+    varied = sorted({workflow for (_, _, workflow), flow in flows.items() if flow.varied})
+    if not varied:
+        return flows
+    return with_rosters(
+        flows, store.select(_SQL, {**parameters, "in_order": False, "only": varied})
+    )
 
 
 def flows_of(rows: Iterable[Mapping[str, Any]]) -> dict[WorkflowKey, Flow]:
     """From rows of `flows.sql`."""
+    return {
+        key: learned_flow(courses, is_varied)
+        for key, (courses, is_varied) in _observed(rows).items()
+    }
+
+
+def with_rosters(
+    flows: Mapping[WorkflowKey, Flow], rows: Iterable[Mapping[str, Any]]
+) -> dict[WorkflowKey, Flow]:
+    """The same, and of those that are too varied in their order what ran, from rows that do not tell the order."""
+    observed = _observed(rows)
+    known = {
+        key: replace(flow, rosters=learned_rosters(observed[key][0]))
+        for key, flow in flows.items()
+        if flow.varied and key in observed and not observed[key][1]
+    }
+    return {**flows, **known}
+
+
+def _observed(
+    rows: Iterable[Mapping[str, Any]],
+) -> dict[WorkflowKey, tuple[list[Observed], bool]]:
+    """What was seen of each workflow, and whether that cannot be all."""
     observed: defaultdict[WorkflowKey, list[Observed]] = defaultdict(list)
     for row in rows:
         observed[(row["namespace"], row["engine"], row["workflow"])].append(
@@ -54,7 +84,4 @@ def flows_of(rows: Iterable[Mapping[str, Any]]) -> dict[WorkflowKey, Flow]:
             )
         )
     cut = sum(len(courses) for courses in observed.values()) >= COURSES_OF_ALL_MAX
-    return {
-        key: learned_flow(courses, varied=cut or len(courses) >= COURSES_MAX)
-        for key, courses in observed.items()
-    }
+    return {key: (ones, cut or len(ones) >= COURSES_MAX) for key, ones in observed.items()}

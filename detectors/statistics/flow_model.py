@@ -1,18 +1,20 @@
 """Which step follows which in a workflow, learned by exact counting from many courses; no clock is read."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from detectors.statistics.courses import BEGAN, COMPLETED, Course, follows, given_up
+from detectors.statistics.rosters import Rosters, Seen, roster_of
 
 Edge = tuple[int, str, str]
 """depth of the branch (0: none), the step before (empty: the beginning), the step behind (empty: the end)"""
 
 RAN_SHARE_MAX: Final = 0.5
 SIGHTINGS: Final = 3
-"""Executions that show an edge make it part of the model."""
+"""Executions that show an edge, or a roster, make it part of the model."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,19 @@ class Flow:
 
     `edges` by what follows what; `sources`: in how many executions of a version a step completed (the empty step:
     how many began), by depth and step; `ran` and `given_up`: completed executions in which a step began, and
-    failed for good. `varied`: executions differ too much for all of their courses to be known.
+    failed for good; `rosters`: which steps ran together in them, by depth; `around`: by depth and step those that began
+    before it did, and those that ended after it. `varied`: executions differ too much for
+    all of their courses to be known; their rosters may be.
     """
 
     edges: Mapping[Edge, Sighting] = field(default_factory=dict)
     sources: Mapping[tuple[int, str], Mapping[str, int]] = field(default_factory=dict)
     ran: Mapping[str, int] = field(default_factory=dict)
     given_up: Mapping[str, Sighting] = field(default_factory=dict)
+    rosters: Mapping[int, Rosters] = field(default_factory=dict)
+    around: Mapping[tuple[int, str], tuple[frozenset[str], frozenset[str]]] = field(
+        default_factory=dict
+    )
     varied: bool = False
 
     def times(self, depth: int, step: str, version: str) -> int:
@@ -120,6 +128,11 @@ class Flow:
             waiting.extend(fresh)
         return goal in reached
 
+    def lies_among(self, depth: int, step: str, others: Iterable[str]) -> bool:
+        """Whether some of the others were seen to begin before it did, and some to end after it."""
+        before, after = self.around.get((depth, step), (frozenset(), frozenset()))
+        return not before.isdisjoint(others) and not after.isdisjoint(others)
+
     def _shares(self, depth: int, after: str, before: datetime) -> dict[str, float]:
         """p(·|after): how often each known step follows, as a share."""
         counts = {
@@ -136,7 +149,8 @@ def learned_flow(observed: Iterable[Observed], varied: bool = False) -> Flow:
     sources: dict[tuple[int, str], dict[str, int]] = {}
     ran: dict[str, int] = {}
     failed: dict[str, Sighting] = {}
-    for one in observed:
+    courses = list(observed)
+    for one in courses:
         seen = Sighting(one.n, one.first_at, frozenset(one.executions[:SIGHTINGS]))
         found = follows(one.course, one.completed)
         usual = {(one.depth, it.after, it.step) for it in found if it.usual}
@@ -154,4 +168,32 @@ def learned_flow(observed: Iterable[Observed], varied: bool = False) -> Flow:
                 ran[step] = ran.get(step, 0) + one.n
             for step in given_up(one.course):
                 failed[step] = seen.and_more(failed[step]) if step in failed else seen
-    return Flow(edges, sources, ran, failed, varied)
+    rosters = {} if varied else learned_rosters(courses)
+    return Flow(edges, sources, ran, failed, rosters, _around(courses), varied)
+
+
+def _around(
+    observed: Iterable[Observed],
+) -> dict[tuple[int, str], tuple[frozenset[str], frozenset[str]]]:
+    """`Flow.around`."""
+    found: dict[tuple[int, str], tuple[set[str], set[str]]] = {}
+    for depth, course in {(one.depth, one.course) for one in observed}:
+        for side, texts in enumerate((course, course[::-1])):
+            passed: set[str] = set()
+            for text in texts:
+                step, began = text[1:], text[0] in BEGAN
+                if began is (side == 0):
+                    found.setdefault((depth, step), (set(), set()))[side].update(passed)
+                    passed.add(step)
+    return {key: (frozenset(before), frozenset(after)) for key, (before, after) in found.items()}
+
+
+def learned_rosters(observed: Iterable[Observed]) -> dict[int, Rosters]:
+    """Which steps ran together in the executions that completed, by the depth of the branch."""
+    together: defaultdict[int, list[Seen]] = defaultdict(list)
+    for one in observed:
+        roster = roster_of(one.course) if one.completed else None
+        if roster is not None:
+            seen = Seen(roster, one.version, one.n, one.first_at, one.executions)
+            together[one.depth].append(seen)
+    return {depth: Rosters(ones, SIGHTINGS) for depth, ones in together.items()}

@@ -1,9 +1,13 @@
 """missing_step: its judge, and its courses from a real store."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from detectors import missing_step, state_regression
+from detectors.calibration import flows
 from detectors.calibration.flows import learn_flows
 from detectors.statistics.flow_model import Flow, Observed, learned_flow
 from stallwatch.model.events import StepEvent, event_from_dict
@@ -21,6 +25,10 @@ def flow(n: int = 300, *more: Observed, varied: bool = False) -> Flow:
     return learned_flow([usual, *more], varied)
 
 
+def with_rosters(one: Flow, other: Flow) -> Flow:
+    return replace(one, rosters=other.rosters)
+
+
 def row(
     *executions: str, at: float = 900, course: tuple[str, ...] = SHORT, **said: Any
 ) -> dict[str, Any]:
@@ -32,6 +40,7 @@ def row(
         "depth": 0,
         "course": list(course),
         "completed": True,
+        "whole": True,
         "n": len(executions),
         "seen": [(ago(at), execution, times, times) for execution in executions],
         **said,
@@ -75,6 +84,8 @@ def test_little_known_judges_nothing() -> None:
     assert judged(row("o-1"), known=flow(50))
     assert judged(row("o-1"), known=flow(49)) == []
     assert judged(row("o-1"), known=flow(300, varied=True)) == []
+    varied = with_rosters(flow(300, varied=True), flow(300))
+    assert judged(row("o-1"), known=varied)[0].evidence["beside"] == "reserve"
     assert judged(row("o-1", workflow_version="v2")) == []
 
 
@@ -89,9 +100,96 @@ def test_what_overlaps_is_no_gap() -> None:
     assert judged(row("o-1", course=skewed)) == []
 
 
-def test_where_an_execution_begins_and_ends_is_not_judged() -> None:
+def test_who_tells_of_a_part_of_an_execution_lost_nothing_before_and_behind_it() -> None:
     assert judged(row("o-1", course=USUAL[2:])) == []
     assert judged(row("o-1", course=USUAL[:4])) == []
+    assert judged(row("o-1", course=USUAL[2:4])) == []
+    longer = learned_flow([Observed("", 0, LONGER, True, 300, EPOCH - timedelta(hours=1), ())])
+    assert judged(row("o-1", course=("+c", "-c")), known=longer) == []
+
+
+LONGER = tuple(f"{mark}{step}" for step in "abcde" for mark in "+-")
+
+
+def test_steps_that_are_missing_together_are_one_finding() -> None:
+    """Between its neighbours stands no single step that is missing."""
+    longer = learned_flow([Observed("", 0, LONGER, True, 300, EPOCH - timedelta(hours=1), ())])
+    course = ("+a", "-a", "+e", "-e")
+    (found,) = judged(row("o-1", course=course), known=longer)
+    assert (found.step, found.evidence["missing"]) == ("", ["b", "c", "d"])
+    assert (found.evidence["beside"], found.evidence["seen_beside"]) == ("a", 300)
+    assert found.title == "b, c and d of order are missing in o-1"
+    assert "without b, c and d: none of the 300 executions with a" in found.explanation
+    assert (found.since, found.suspected) == (ago(900), False)
+    assert judged(row("o-1", at=599, course=course), known=longer)[0].suspected
+    assert judged(row("o-1", course=course, completed=False), known=longer) == []
+    # It had begun before the watch did: nobody lost what was not told to us.
+    assert judged(row("o-1", course=course, whole=False), known=longer) == []
+    policy = [{"workflow": "order", "step": "b", "enabled": False}]
+    assert judged(row("o-1", course=course), known=longer, policy=policy)
+
+
+def test_two_that_are_missing_apart_are_one_finding_too() -> None:
+    """Each would be a gap between its neighbours."""
+    usual = [f"{mark}{step}" for step in "axbcd" for mark in "+-"]
+    seen = Observed("", 0, tuple(usual), True, 300, EPOCH - timedelta(hours=1), ())
+    course = tuple(text for text in usual if text[1] not in "xc")
+    (found,) = judged(row("o-1", course=course), known=learned_flow([seen]))
+    assert (found.step, found.evidence["missing"]) == ("", ["c", "x"])
+    # While it runs, what runs together is not known yet.
+    running = judged(row("o-1", course=course, completed=False), known=learned_flow([seen]))
+    assert {one.step for one in running} == {"x", "c"}
+
+
+PARALLEL = ("+a", "-a", "+b", "+c", "-b", "+d", "-d", "-c", "+e", "-e")
+"""Beside b and d runs c, so that no step but e directly follows d, and c goes on behind it."""
+
+
+def parallel(*more: Observed) -> Flow:
+    before = EPOCH - timedelta(hours=1)
+    slow = ("+a", "-a", "+b", "+c", "-c", "-b", "+d", "-d", "+e", "-e")
+    fast = ("+a", "-a", "+c", "+b", "-c", "-b", "+d", "-d", "+e", "-e")
+    seen = [Observed("", 0, one, True, 100, before, ()) for one in (PARALLEL, slow, fast)]
+    return learned_flow([*seen, *more])
+
+
+def test_a_step_that_others_ran_beside_is_missed() -> None:
+    without_b = ("+a", "-a", "+c", "+d", "-d", "-c", "+e", "-e")
+    (found,) = judged(row("o-1", course=without_b), known=parallel())
+    assert (found.step, found.count) == ("b", 1)
+    courses = [without_b, ("+a", "-a", "+d", "-d", "+c", "-c", "+e", "-e")]
+    few = [row(f"o-{i}", course=one, at=800 + i) for i, one in enumerate(courses)]
+    assert judged(*few, known=parallel())
+    more = row("o-7", course=("+a", "-a", "+c", "-c", "+d", "-d", "+e", "-e"))
+    assert [
+        one for one in judged(*few, more, known=parallel()) if one.key.startswith("0\0b ")
+    ] == []
+
+
+def test_what_was_the_same_but_for_one_of_several_steps() -> None:
+    """Each order is charged or invoiced while something else runs."""
+    before = EPOCH - timedelta(hours=1)
+
+    def either(step: str) -> tuple[str, ...]:
+        return ("+open", "+log", f"+{step}", f"-{step}", "-log", "-open")
+
+    seen = [
+        Observed("", 0, either(s), True, n, before, ())
+        for s, n in (("charge", 40), ("invoice", 20))
+    ]
+    neither = ("+open", "+log", "-log", "-open")
+    (found,) = judged(row("o-1", course=neither), known=learned_flow(seen))
+    assert (found.step, found.evidence["likely"], found.evidence["beside"]) == (
+        "charge",
+        0.6667,
+        "",
+    )
+    assert "60 executions" in found.explanation
+    assert "66.7 %" in found.explanation
+
+
+def test_after_a_failure_other_steps_are_expected() -> None:
+    assert judged(row("o-1", course=("+reserve", "-reserve", "+charge", "!charge"))) == []
 
 
 def test_what_was_noticed_before_the_watch_began_is_not_told() -> None:
@@ -170,6 +268,9 @@ def test_courses_are_read_by_branch_and_in_the_order_of_events(store: Store, now
         ("+reserve", "-reserve", "+ship", "-ship"),
         ("+pick", "-pick", "+pack", "-pack"),
     }
+    assert all(one["whole"] for one in rows)
+    late = missing_step.parameters(tick(now, epoch=start + timedelta(seconds=1)), context())
+    assert not any(one["whole"] for one in store.select(missing_step.DETECTOR.sql, late))
     (branch,) = [one for one in rows if one["depth"] == 1]
     ((_, name, times, _),) = branch["seen"]
     assert (name, times[0], times[-1]) == (
@@ -177,6 +278,33 @@ def test_courses_are_read_by_branch_and_in_the_order_of_events(store: Store, now
         start + timedelta(seconds=3),
         start + timedelta(seconds=10),
     )
+
+
+def test_of_too_varied_courses_what_ran_is_known(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = now - timedelta(hours=1)
+    orders = [("a", "b", "c"), ("b", "a", "c"), ("a", "c", "b"), ("c", "b", "a")]
+    events = [
+        event
+        for number, order in enumerate([*orders, ("a", "b")])
+        for event in run(f"o-{number}", start, *((step, "") for step in order))
+    ]
+    events += [
+        one for step in "de" for one in run(f"other-{step}", start, (step, ""), workflow="other")
+    ]
+    store.insert_events(events, [now] * len(events), "shop")
+    store.fold(now)
+    monkeypatch.setattr(flows, "COURSES_MAX", 4)
+    known = learn_flows(store, now - timedelta(days=7), now)
+    order, other = known[WORKFLOW], known["default", "custom", "other"]
+    assert (order.varied, other.varied) == (True, False)
+    whole = frozenset({("a", 1), ("b", 1), ("c", 1)})
+    assert order.rosters[0].is_known(whole, now)
+    assert order.rosters[0].absence(whole - {("c", 1)}, "", now - timedelta(days=7), 5) is not None
+    assert other.rosters[0].is_known(frozenset({("d", 1)}), now)
+    monkeypatch.setattr(flows, "COURSES_MAX", 2)
+    assert learn_flows(store, now - timedelta(days=7), now)[WORKFLOW].rosters == {}
 
 
 def test_numbered_executions_are_left_to_their_numbers(store: Store, now: datetime) -> None:
