@@ -15,12 +15,14 @@ from detectors.detector import Context, Detector, Row, folded_from, place_of
 from detectors.statistics.backoff import SYNCHRONISATION_BIN_S
 from detectors.statistics.retry_cusum import (
     BIN_S,
+    CHARTS,
     STORM_RATIO,
     STORM_RETRIES_MIN,
     STORM_SHARE_MIN,
-    SUDDEN_RATIO,
+    SUDDEN_RETRIES_MIN,
     RetryCusum,
     RetryLoad,
+    are_many,
 )
 from detectors.storm import PATTERN_BINS, TRAILING, Bin, Storm, root_causes
 from detectors.storm_words import explain, next_steps
@@ -28,6 +30,7 @@ from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
 MINUTE_BINS: Final = 6
+HALF_MINUTE_BINS: Final = 3
 DETAILED: Final = 50
 """Of so many steps at a time the executions, pauses and jitter are read: enough to see what is wrong."""
 SAMPLE: Final = 40
@@ -42,8 +45,10 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
         "bin_us": round(BIN_S * 1e6),
         "slot_us": round(SYNCHRONISATION_BIN_S * 1e6),
         "minute_bins": MINUTE_BINS,
+        "half_minute_bins": HALF_MINUTE_BINS,
         "pattern_bins": PATTERN_BINS,
         "retries_min": STORM_RETRIES_MIN,
+        "sudden_retries_min": SUDDEN_RETRIES_MIN,
         "share_min": STORM_SHARE_MIN,
         "detailed": DETAILED,
         "sample": SAMPLE,
@@ -73,12 +78,13 @@ def charts_of(habit: RetryHabit, steps: int, budget: float) -> tuple[RetryCusum,
     return tuple(
         RetryCusum(
             habit.dispersion,
-            2 * max(steps, 1),
+            len(CHARTS) * max(steps, 1),
             budget,
             ratio=ratio,
             inflation=habit.inflation,
+            evidence_max=habit.evidence_max,
         )
-        for ratio in (STORM_RATIO, SUDDEN_RATIO)
+        for ratio in CHARTS
     )
 
 
@@ -111,14 +117,23 @@ def _began(chart: RetryCusum, bins: Mapping[int, Bin], habit: RetryHabit) -> int
         (bins[number].retries, bins[number].firsts) if number in bins else (0, 0)
         for number in range(oldest, -1, -1)
     ]
+    many = is_big(counts)
     for index, (retries, firsts) in enumerate(counts):
-        minute = counts[max(0, index + 1 - MINUTE_BINS) : index + 1]
-        retries_60s = sum(count[0] for count in minute)
-        firsts_60s = sum(count[1] for count in minute)
         if chart.score == 0.0:
             began = oldest - index
-        load = chart.tick(retries, habit.ratio * firsts, retries_60s, firsts_60s)
+        load = chart.tick(retries, habit.ratio * firsts, many)
     return began if load is RetryLoad.STORM else None
+
+
+def is_big(counts: Sequence[tuple[int, int]]) -> bool:
+    """Whether the newest bins, the last one here, hold many retries: of a minute, or of half a minute."""
+    return any(
+        are_many(sum(one[0] for one in lately), sum(one[1] for one in lately), least)
+        for lately, least in (
+            (counts[-MINUTE_BINS:], STORM_RETRIES_MIN),
+            (counts[-HALF_MINUTE_BINS:], SUDDEN_RETRIES_MIN),
+        )
+    )
 
 
 def _observe(storm: Storm, cause: tuple[str, float] | None, context: Context) -> Observation:

@@ -17,7 +17,10 @@ SELECT
     namespace, engine, workflow, step,
     sumIf(retries, bin < {minute_bins:UInt32}) AS retries_60s,
     sumIf(firsts, bin < {minute_bins:UInt32}) AS firsts_60s,
-    retries_60s >= {retries_min:UInt32} AND retries_60s > {share_min:Float64} * firsts_60s AS raised,
+    sumIf(retries, bin < {half_minute_bins:UInt32}) AS retries_30s,
+    sumIf(firsts, bin < {half_minute_bins:UInt32}) AS firsts_30s,
+    (retries_60s >= {retries_min:UInt32} AND retries_60s > {share_min:Float64} * firsts_60s)
+        OR (retries_30s >= {sudden_retries_min:UInt32} AND retries_30s > {share_min:Float64} * firsts_30s) AS raised,
     row_number() OVER (ORDER BY raised DESC, retries_60s DESC) <= {detailed:UInt32} AS is_detailed,
     groupArrayIf(calls, bin < {minute_bins:UInt32}) AS calls,
     if(raised, groupArray((bin, firsts, retries, failed_firsts, ended_firsts, completed, ended, queues, error_types)), []) AS bins,

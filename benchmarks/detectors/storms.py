@@ -16,13 +16,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.random import Generator
 
+from benchmarks.detectors._storm_signs import PLACE, causes, patterns
 from detectors.budget import part_of
 from detectors.calibration import RetryHabit
-from detectors.calibration.retries import habits_of
-from detectors.retry_storm import DETECTOR, MINUTE_BINS, charts_of, storm_of
-from detectors.statistics.backoff import retry_pattern
-from detectors.statistics.retry_cusum import BIN_S, BINS_PER_WEEK, RetryLoad
-from detectors.storm import TRAILING, Bin, root_causes
+from detectors.calibration.retries import LOUD_RETRIES_MIN, LOUD_WINDOWS, habits_of
+from detectors.retry_storm import DETECTOR, HALF_MINUTE_BINS, MINUTE_BINS, charts_of, storm_of
+from detectors.statistics.retry_cusum import (
+    BIN_S,
+    BINS_PER_WEEK,
+    STORM_RETRIES_MIN,
+    SUDDEN_RETRIES_MIN,
+    RetryLoad,
+    are_many,
+)
+from detectors.storm import TRAILING, Bin
 from stallwatch.model.ticks import Tick
 
 NAME: Final = "Retry storms"
@@ -32,8 +39,8 @@ EPISODE_BINS: Final = 30
 """Alarms less than five minutes apart are one."""
 CHARTS: Final = 20
 STORM: Final = 0.3
+RATIO_MAX: Final = 0.9
 NOW: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
-PLACE: Final = {"namespace": "default", "engine": "custom", "workflow": "shop", "step": "call"}
 KEY: Final = ("default", "custom", "shop", "call")
 
 Counts = np.ndarray[Any, np.dtype[Any]]
@@ -45,9 +52,10 @@ def measure(quick: bool) -> str:
     """A Markdown section."""
     parts = (
         _delays(60 if quick else 500),
+        _delays_after_spikes(20 if quick else 200),
         _false_alarms(1 if quick else CHARTS),
-        _patterns(quick),
-        _causes(quick),
+        patterns(quick),
+        causes(quick),
     )
     return "\n\n".join(parts)
 
@@ -62,26 +70,53 @@ def _delays(repeats: int) -> str:
     ]
     for rate, goal_s in ((0.3, None), (1.0, 35), (3.0, None), (10.0, 20), (100.0, None)):
         for usual in (0.005, 0.03):
-            random = np.random.default_rng([11, round(100 * rate), round(1e4 * usual)])
-            delays = [_delay_s(random, rate, usual) for _ in range(repeats)]
             goal = "" if goal_s is None else f"{goal_s} s"
-            median, most = np.median(delays), np.quantile(delays, 0.9)
+            median, most = _median_and_most(rate, usual, STORM, _even, repeats)
             lines.append(
                 f"| {rate:g} | {100 * usual:g} % | {median:.0f} s | {most:.0f} s | {goal} |"
             )
     return "A storm in which 30 % of first attempts are tried again:\n\n" + "\n".join(lines)
 
 
-def _delay_s(random: Generator, rate: float, usual: float) -> float:
+def _delays_after_spikes(repeats: int) -> str:
+    """What it costs to know that short spikes are usual."""
+    lines = [
+        "| first attempts a second | usually tried again | in the storm | told after, median | 90 % within "
+        "| without spikes before |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rate in (1.0, 10.0):
+        for usual, storm in ((0.02, STORM), (0.15, 2 * STORM)):
+            after, most = _median_and_most(rate, usual, storm, _spikes, repeats)
+            without, _ = _median_and_most(rate, usual, storm, _even, repeats)
+            lines.append(
+                f"| {rate:g} | {100 * usual:g} % | {100 * storm:g} % | {after:.0f} s | {most:.0f} s | {without:.0f} s |"
+            )
+    head = (
+        "A storm after a day with short spikes (Pareto(2.5), see below), which it has to outlast:"
+    )
+    return f"{head}\n\n" + "\n".join(lines)
+
+
+def _median_and_most(
+    rate: float, usual: float, storm: float, law: Law, repeats: int
+) -> tuple[float, float]:
+    """The median and the 90 % quantile of the delays."""
+    random = np.random.default_rng([11, round(100 * rate), round(1e4 * usual)])
+    delays = [_delay_s(random, rate, usual, storm, law) for _ in range(repeats)]
+    return float(np.median(delays)), float(np.quantile(delays, 0.9))
+
+
+def _delay_s(random: Generator, rate: float, usual: float, storm: float, law: Law) -> float:
     """From the beginning of the storm to the tick that tells it, which may fall anywhere."""
-    habit = _habit(random, rate, usual)
+    habit = _habit(random, rate, usual, law)
     every_s = DETECTOR.every_s
     per_bin = round(BIN_S / every_s)
     before, after = WINDOW_BINS * per_bin, 120 * per_bin
     began_s = random.uniform(0, every_s)
     ratio = np.full(before + after, usual)
-    ratio[before:] = STORM
-    ratio[before] = usual + (STORM - usual) * (1 - began_s / every_s)
+    ratio[before:] = storm
+    ratio[before] = usual + (storm - usual) * (1 - began_s / every_s)
     firsts = random.poisson(rate * every_s, before + after)
     retries = random.poisson(ratio * firsts)
     for end in range(before + 1, before + after + 1):
@@ -93,16 +128,18 @@ def _delay_s(random: Generator, rate: float, usual: float) -> float:
     return float("inf")
 
 
-def _habit(random: Generator, rate: float, usual: float) -> RetryHabit:
+def _habit(random: Generator, rate: float, usual: float, law: Law) -> RetryHabit:
     firsts = random.poisson(rate * BIN_S, DAY_BINS)
-    return _learned(firsts, random.poisson(usual * firsts))
+    level = np.minimum(usual * law(random, DAY_BINS), RATIO_MAX)
+    return _learned(firsts, random.poisson(level * firsts))
 
 
 def _learned(firsts: Counts, retries: Counts) -> RetryHabit:
     f, r = firsts.astype(np.float64), retries.astype(np.float64)
     sums = {
         "sum_f": f.sum(), "sum_r": r.sum(), "sum_ff": (f * f).sum(), "sum_fr": (f * r).sum(),
-        "sum_rr": (r * r).sum(), "sum_failed": r.sum(), **_long(f.reshape(-1, 60), r.reshape(-1, 60)),
+        "sum_rr": (r * r).sum(), "sum_failed": r.sum(), "loud": _loud(f.reshape(-1, 60), r.reshape(-1, 60)),
+        **_long(f.reshape(-1, 60), r.reshape(-1, 60)),
     }  # fmt: skip
     return habits_of([{**PLACE, "is_young": False, **sums}])[KEY]
 
@@ -113,6 +150,16 @@ def _long(f: Counts, r: Counts) -> dict[str, Any]:
     return {
         "windows": float(len(f)), "long_ff": (f * f).sum(), "long_fr": (f * r).sum(), "long_rr": (r * r).sum(),
     }  # fmt: skip
+
+
+def _loud(f: Counts, r: Counts) -> list[list[tuple[float, float]]]:
+    """The windows of ten minutes with the most retries in one bin; one row each."""
+    loudest = [
+        i
+        for i in np.argsort(-r.max(1), kind="stable")[:LOUD_WINDOWS]
+        if r[i].max() >= LOUD_RETRIES_MIN
+    ]
+    return [list(zip(f[i].tolist(), r[i].tolist(), strict=True)) for i in loudest]
 
 
 def _row(firsts: Counts, retries: Counts) -> dict[str, Any]:
@@ -154,6 +201,10 @@ def _waves(random: Generator, n: int, minutes: float, sigma: float) -> Counts:
     return np.exp(values - sigma * sigma / 2)
 
 
+def _even(random: Generator, n: int) -> Counts:
+    return np.ones(n)
+
+
 def _spikes(random: Generator, n: int) -> Counts:
     """Every twenty minutes or so, half a minute with 1.5 to many times as much."""
     level = np.full(n, 0.9)
@@ -163,7 +214,7 @@ def _spikes(random: Generator, n: int) -> Counts:
 
 
 LAWS: Final[dict[str, Law]] = {
-    "independent": lambda random, n: np.ones(n),
+    "independent": _even,
     "wandering within a minute": lambda random, n: _waves(random, n, 1, 0.5),
     "wandering within ten minutes": lambda random, n: _waves(random, n, 10, 0.3),
     "short spikes, Pareto(2.5)": _spikes,
@@ -175,27 +226,34 @@ LAWS: Final[dict[str, Law]] = {
 
 def _false_alarms(charts: int) -> str:
     lines = [
-        "| retries | ratio | false alarms a week, allowed 0.2 | by mean + 3 standard deviations of 60 s |",
-        "|---|---|---|---|",
+        "| retries | first attempts a second | ratio | false alarms a week, allowed 0.2 "
+        "| by mean + 3 standard deviations of 60 s |",
+        "|---|---|---|---|---|",
     ]
     for number, (name, law) in enumerate(LAWS.items()):
-        for usual in (0.02, 0.15):
-            random = np.random.default_rng([13, number, round(100 * usual)])
-            found = [_week(random, law, usual, charts) for _ in range(charts)]
-            told, plain = (sum(one[i] for one in found) for i in (0, 1))
-            lines.append(f"| {name} | {100 * usual:g} % | {told} | {plain:,} |")
-    head = f"{charts} steps with one first attempt a second, more by day than by night, watched for a week:"
+        for rate in (1, 10):
+            for usual in (0.02, 0.15):
+                random = np.random.default_rng(
+                    [13, number, round(100 * usual), *([rate] if rate > 1 else [])]
+                )
+                found = [_week(random, law, rate, usual, charts) for _ in range(charts)]
+                told, plain = (sum(one[i] for one in found) for i in (0, 1))
+                lines.append(f"| {name} | {rate} | {100 * usual:g} % | {told} | {plain:,} |")
+    head = f"{charts} steps, more busy by day than by night, watched for a week:"
     return f"{head}\n\n" + "\n".join(lines)
 
 
-def _week(random: Generator, law: Law, usual: float, charts: int) -> tuple[int, int]:
-    """False alarms of the chart, and of three standard deviations over the last day's minutes."""
+def _week(random: Generator, law: Law, rate: float, usual: float, charts: int) -> tuple[int, int]:
+    """False alarms of the charts, and of three standard deviations over the last day's minutes."""
     n = DAY_BINS + BINS_PER_WEEK
     day = 1 + 0.6 * np.sin(np.arange(n) * 2 * np.pi / DAY_BINS + random.uniform(0, 6))
-    firsts = random.poisson(BIN_S * day)
-    retries = random.poisson(np.minimum(usual * law(random, n), 0.9) * firsts)
-    minute = np.ones(MINUTE_BINS)
-    retries_60s, firsts_60s = (np.convolve(x, minute)[:n] for x in (retries, firsts))
+    firsts = random.poisson(rate * BIN_S * day)
+    retries = random.poisson(np.minimum(usual * law(random, n), RATIO_MAX) * firsts)
+    many = np.zeros(n, dtype=bool)
+    for bins, least in ((MINUTE_BINS, STORM_RETRIES_MIN), (HALF_MINUTE_BINS, SUDDEN_RETRIES_MIN)):
+        lately = [np.convolve(x, np.ones(bins))[:n] for x in (retries, firsts)]
+        many |= [are_many(r, f, least) for r, f in zip(*lately, strict=True)]
+    retries_60s = np.convolve(retries, np.ones(MINUTE_BINS))[:n]
     alarms, plain = [], []
     for day_end in range(DAY_BINS, n, DAY_BINS):
         past = slice(day_end - DAY_BINS, day_end)
@@ -204,7 +262,7 @@ def _week(random: Generator, law: Law, usual: float, charts: int) -> tuple[int, 
         limit = retries_60s[past].mean() + 3 * retries_60s[past].std()
         for i in range(day_end, min(day_end + DAY_BINS, n)):
             expected = habit.ratio * firsts[i]
-            loads = [one.tick(retries[i], expected, retries_60s[i], firsts_60s[i]) for one in pair]
+            loads = [one.tick(retries[i], expected, bool(many[i])) for one in pair]
             if RetryLoad.STORM in loads:
                 alarms.append(i)
             if retries_60s[i] > limit:
@@ -214,97 +272,3 @@ def _week(random: Generator, law: Law, usual: float, charts: int) -> tuple[int, 
 
 def _episodes(bins: list[int]) -> int:
     return sum(1 for i, one in enumerate(bins) if not i or one - bins[i - 1] > EPISODE_BINS)
-
-
-# What the pauses say ---------------------------------------------------------------------------
-
-
-def _patterns(quick: bool) -> str:
-    repeats = 100 if quick else 2000
-    lines = ["| | 20 retries | 50 retries | 200 retries |", "|---|---|---|---|"]
-    for kind, share in (("none", 0.0), ("equal", 0.5), ("full", 1.0)):
-        rates = [_right("jitter", kind, 2.0, share, n, repeats) for n in (20, 50, 200)]
-        lines.append(
-            f"| jitter: {kind} | " + " | ".join(f"{100 * one:.1f} %" for one in rates) + " |"
-        )
-    for kind, factor in (("fixed", 1.0), ("exponential", 2.0)):
-        rates = [_right("backoff", kind, factor, None, n, repeats) for n in (20, 50, 200)]
-        lines.append(
-            f"| backoff: {kind} | " + " | ".join(f"{100 * one:.1f} %" for one in rates) + " |"
-        )
-    return (
-        "How often the retry policy is recognised. Pauses of 0.2 to 20 s before up to four retries of a call; each "
-        "comes 2 % and some milliseconds off:\n\n" + "\n".join(lines)
-    )
-
-
-def _right(what: str, kind: str, factor: float, share: float | None, n: int, repeats: int) -> float:
-    """The share of storms that are described right; `share` of the pause is jitter, None: any."""
-    random = np.random.default_rng([17, n, round(10 * factor), round(10 * (share or 0)), len(what)])
-    right = 0
-    for _ in range(repeats):
-        jitter = random.choice((0.0, 0.5, 1.0)) if share is None else share
-        pattern = retry_pattern(_pauses(random, n, factor, jitter), [])
-        right += getattr(pattern, what).value == kind
-    return right / repeats
-
-
-def _pauses(random: Generator, n: int, factor: float, jitter: float) -> dict[int, list[float]]:
-    """`n` pauses, fewer before each further attempt."""
-    base_s = float(np.exp(random.uniform(np.log(0.2), np.log(20))))
-    pauses: dict[int, list[float]] = {}
-    for attempt in random.choice((2, 3, 4, 5), n, p=(0.4, 0.3, 0.2, 0.1)):
-        nominal_s = base_s * factor ** (attempt - 2)
-        drawn_s = nominal_s * (1 - jitter * random.random()) * (1 + random.normal(0, 0.02))
-        late_s = random.exponential(0.01)
-        pauses.setdefault(int(attempt), []).append(max(drawn_s, 0.0) + late_s)
-    return pauses
-
-
-# What is behind it -----------------------------------------------------------------------------
-
-
-def _causes(quick: bool) -> str:
-    repeats = 50 if quick else 1000
-    lines = [
-        "| callers of each downstream | right by the product | by raw counts |",
-        "|---|---|---|",
-    ]
-    for callers in (2, 5, 20):
-        random = np.random.default_rng([19, callers])
-        found = [_cause_is_right(random, callers) for _ in range(repeats)]
-        ours, raw = (float(np.mean([one[i] for one in found])) for i in (0, 1))
-        lines.append(f"| {callers} | {100 * ours:.1f} % | {100 * raw:.1f} % |")
-    return (
-        "One of 20 downstreams refuses a tenth to a half of the calls; in three other steps something of their own "
-        "goes wrong as badly, and volumes differ a hundredfold:\n\n" + "\n".join(lines)
-    )
-
-
-def _cause_is_right(random: Generator, callers: int) -> tuple[bool, bool]:
-    steps = 20 * callers
-    downstream = np.repeat(np.arange(20), callers)
-    guilty = int(random.integers(20))
-    firsts = random.poisson(60 * np.exp(random.normal(0, 1.2, steps))) + 1
-    usual = np.exp(random.uniform(np.log(0.002), np.log(0.1), steps))
-    ratio = usual.copy()
-    refuses = random.uniform(0.1, 0.5)
-    ratio[downstream == guilty] += refuses * random.uniform(0.5, 1.5, callers)
-    ratio[random.choice(np.flatnonzero(downstream != guilty), 3, replace=False)] += refuses
-    level = random.gamma(5.0, 1 / 5.0, steps)
-    retries = random.poisson(ratio * level * firsts)
-    rows = [
-        {
-            **PLACE,
-            "step": f"s-{i}",
-            "calls": [([f"d-{downstream[i]}"], [int(firsts[i])], [int(retries[i])])],
-        }
-        for i in range(steps)
-    ]
-    habits = {
-        ("default", "custom", "shop", f"s-{i}"): RetryHabit(1e4, float(usual[i]), 5.0)
-        for i in range(steps)
-    }
-    name, _ = root_causes(rows, habits)["default"]
-    raw = int(np.bincount(downstream, weights=retries).argmax())
-    return name == f"d-{guilty}", raw == guilty

@@ -1,5 +1,6 @@
 """The results of learning: plain values that detectors look up by place."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -107,14 +108,15 @@ class Learned:
 @dataclass(frozen=True)
 class RetryHabit:
     """A step's usual retries: their ratio to first attempts, the dispersion k of their count per
-    10 s (negative binomial), the share of first attempts that fail, and by how much swings that last
-    inflate the variance of ten minutes."""
+    10 s (negative binomial), the share of first attempts that fail, by how much swings that last
+    inflate the variance of ten minutes, and how much evidence of a storm 10 s may be where short spikes are usual."""
 
     firsts: float
     ratio: float
     dispersion: float
     first_failures: float = 0.0
     inflation: float = 1.0
+    evidence_max: float = math.inf
 
 
 @dataclass(frozen=True)

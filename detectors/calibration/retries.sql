@@ -1,6 +1,6 @@
 -- First attempts (F) and retries (R) of each step over the trailing day, as the sums that their ratio and their dispersion
 -- need: per 10 s, and (`long_`) per 10 min, which shows how long a swing lasts. Those of the last hour, which may hold the storm
--- that is to be told, apart from the others.
+-- that is to be told, apart from the others. `loud`: (F, R) of the bins of the ten minutes with the most retries in 10 s.
 SELECT
     namespace, engine, workflow, step, is_young,
     toFloat64(sum(f)) AS sum_f,
@@ -12,13 +12,16 @@ SELECT
     toFloat64(count()) AS windows,
     toFloat64(sum(f * f)) AS long_ff,
     toFloat64(sum(f * r)) AS long_fr,
-    toFloat64(sum(r * r)) AS long_rr
+    toFloat64(sum(r * r)) AS long_rr,
+    arrayMap(window -> arrayMap(bin -> (bin.2, bin.3), window.2), groupArraySortedIf({loud_windows:UInt32})((-toInt64(loudest), bins), notEmpty(bins))) AS loud
 FROM
 (
     SELECT
         namespace, engine, workflow, step, is_young,
         sum(firsts) AS f, sum(retries) AS r, sum(failed_firsts) AS failed,
-        sum(firsts * firsts) AS ff, sum(firsts * retries) AS fr, sum(retries * retries) AS rr
+        sum(firsts * firsts) AS ff, sum(firsts * retries) AS fr, sum(retries * retries) AS rr,
+        max(retries) AS loudest,
+        if(loudest >= {loud_retries_min:UInt32}, arraySort(groupArray((bin, firsts, retries))), []) AS bins
     FROM
     (
         SELECT

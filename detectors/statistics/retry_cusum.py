@@ -14,6 +14,7 @@ STORM_RATIO: Final = 3.0
 """The alternative that the test is built for: retries have tripled."""
 SUDDEN_RATIO: Final = 10.0
 """A second chart, built for retries that are ten times as many, tells a fierce storm in half the time."""
+CHARTS: Final = (STORM_RATIO, SUDDEN_RATIO)
 CORRELATED_BINS: Final = 6
 """Retries of one trouble stay for about a minute, so that neighbouring bins are not independent."""
 DISPERSION_MIN: Final = 0.5
@@ -21,8 +22,9 @@ DISPERSION_MAX: Final = 1e6
 """Indistinguishable from Poisson."""
 STORM_SHARE_MIN: Final = 0.10
 STORM_RETRIES_MIN: Final = 5
-"""In 60 s: more retries than a tenth of the first attempts, and not just a few. Below, nobody
-cares."""
+SUDDEN_RETRIES_MIN: Final = 10
+"""More retries than a tenth of the first attempts and not just a few, in 60 s; or in 30 s, which needs more of them.
+Below, nobody cares."""
 
 
 class RetryLoad(StrEnum):
@@ -38,6 +40,7 @@ class RetryCusum:
     against the expected ones (Page 1954), counts being negative binomial: variance m + m²/k. The
     log-ratio is tempered, that is divided by how much the correlation of neighbouring bins inflates
     the variance of their sum: as assumed for a minute, or as the past shows (`inflation`), if that is more.
+    No bin adds more than `evidence_max`, which is less than all where retries come in short spikes now and then.
     The score stays within 0 and 2·limit, so that a long storm is over as soon as it is over.
     """
 
@@ -50,32 +53,35 @@ class RetryCusum:
         *,
         ratio: float = STORM_RATIO,
         inflation: float = 1.0,
+        evidence_max: float = math.inf,
     ) -> None:
         """`groups`: how many such charts share the weekly budget. `score` continues an earlier
         chart."""
         self.ratio = ratio
         self.inflation = inflation
+        self.evidence_max = evidence_max
         self.dispersion = max(dispersion, DISPERSION_MIN)
         self.limit = math.log(BINS_PER_WEEK * groups / budget_per_week)
         self.score = score
 
-    def tick(
-        self, retries: float, expected: float, retries_60s: float, first_attempts_60s: float
-    ) -> RetryLoad:
-        """Judge the next bin: its retries, those expected, and both kinds of attempts of the last
-        60 s."""
+    def tick(self, retries: float, expected: float, is_big: bool) -> RetryLoad:
+        """Judge the next bin: its retries, those expected, and whether the retries up to it are many
+        (`is_big`)."""
         k = self.dispersion
         shift = math.log((k + expected) / (k + self.ratio * expected))
         log_ratio = retries * (math.log(self.ratio) + shift) + k * shift
         extra_variance = (expected / k) / (1 + expected / k)
         tempering = max(1 + (CORRELATED_BINS - 1) * extra_variance, self.inflation)
-        self.score = min(max(0.0, self.score + log_ratio / tempering), 2 * self.limit)
+        evidence = min(log_ratio / tempering, self.evidence_max)
+        self.score = min(max(0.0, self.score + evidence), 2 * self.limit)
         if self.score <= self.limit:
             return RetryLoad.USUAL
-        big = retries_60s > STORM_SHARE_MIN * first_attempts_60s
-        if big and retries_60s >= STORM_RETRIES_MIN:
-            return RetryLoad.STORM
-        return RetryLoad.RAISED_BUT_SMALL
+        return RetryLoad.STORM if is_big else RetryLoad.RAISED_BUT_SMALL
+
+
+def are_many(retries: float, first_attempts: float, least: int = STORM_RETRIES_MIN) -> bool:
+    """Whether anybody would care for so many retries of a while."""
+    return retries >= least and retries > STORM_SHARE_MIN * first_attempts
 
 
 def dispersion_by_moments(retries_per_bin: Floats, expected_per_bin: Floats) -> float:

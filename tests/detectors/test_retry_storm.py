@@ -1,5 +1,6 @@
 """retry_storm: when, since when, what of, and what is said of it."""
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 
 from detectors import retry_storm
-from detectors.calibration import RetryHabit
-from detectors.calibration.retries import FIRSTS_MIN, habits_of
+from detectors.calibration import RetryHabit, retries
+from detectors.calibration.retries import FIRSTS_MIN, habits_of, learn_retries
 from detectors.retry_storm import parameters
 from detectors.storm import Bin
+from stallwatch.model.events import StepEvent
 from stallwatch.model.findings import Observation
 from stallwatch.store import Store
 from tests.detectors.support import NAMES, NOW, PLACE, ago, calibration, context, tick
@@ -172,7 +174,7 @@ def sums(young: bool, firsts: float, retries: float) -> dict[str, Any]:
     return {
         **NAMES, "step": "charge", "is_young": young, "sum_f": firsts, "sum_r": retries, "sum_ff": firsts,
         "sum_fr": retries, "sum_rr": retries, "sum_failed": retries,
-        "windows": 10.0, "long_ff": firsts, "long_fr": retries, "long_rr": retries,
+        "windows": 10.0, "long_ff": firsts, "long_fr": retries, "long_rr": retries, "loud": [],
     }  # fmt: skip
 
 
@@ -182,6 +184,38 @@ def test_the_last_hour_teaches_only_what_is_hardly_known() -> None:
     young = habits_of([sums(True, 100, 30), sums(False, FIRSTS_MIN - 1, 0)])[PLACE]
     assert young.ratio == pytest.approx(30.5 / (99 + FIRSTS_MIN + 1), rel=0.02)
     assert habits_of([sums(True, FIRSTS_MIN - 1, 9)]) == {}
+
+
+def spiky(*windows: list[tuple[float, float]]) -> RetryHabit:
+    return habits_of([{**sums(False, 86400, 2000), "loud": windows}])[PLACE]
+
+
+def test_short_spikes_make_a_bin_count_less() -> None:
+    calm, spike = [(10.0, 0.0)] * 20, [(10.0, 8.0)]
+    assert spiky().evidence_max == math.inf
+    assert spiky([*calm, (10.0, 2.0), *calm]).evidence_max == math.inf
+    assert spiky([*calm, *spike * 3, *calm]).evidence_max == pytest.approx(3.2)
+    assert spiky([*calm, *spike * 4, *calm]).evidence_max == pytest.approx(2.4)
+    # Of several the fiercest counts; what none keeps quiet counts as the longest spike.
+    both = spiky([*calm, *spike * 3, *calm], [*calm, *spike * 4, *calm])
+    assert both.evidence_max == pytest.approx(2.4)
+    assert spiky([*calm, *spike * 12, *calm]).evidence_max == pytest.approx(2.4)
+
+
+def test_where_spikes_are_usual_a_storm_is_what_outlasts_them() -> None:
+    spikes = {PLACE: RetryHabit(1000.0, 0.02, 1e6, evidence_max=2.4)}
+    half_minute, minute = dict.fromkeys(range(3), 10), dict.fromkeys(range(6), 10)
+    assert judged(row(half_minute))
+    assert judged(row(half_minute), retries=spikes) == []
+    assert judged(row(minute), retries=spikes)
+
+
+def test_half_a_minute_of_many_is_enough() -> None:
+    """A fiftieth of a hundred first attempts a minute was tried again, then a fifth of them is."""
+    fresh = {0: 10, 1: 10}
+    (found,) = judged(row(fresh, firsts=60, raised=True))
+    assert found.evidence["retries_60s"] == 20
+    assert judged(row({4: 10, 5: 10}, firsts=60, raised=True)) == []
 
 
 def swinging(minutes: float) -> RetryHabit:
@@ -202,6 +236,7 @@ def swinging(minutes: float) -> RetryHabit:
         "long_ff": (f * f).sum(),
         "long_fr": (f * r).sum(),
         "long_rr": (r * r).sum(),
+        "loud": [],
     }
     return habits_of([{**young, **short, **long}])[PLACE]
 
@@ -243,3 +278,43 @@ def test_the_statement_counts_attempts_and_pairs_them(store: Store) -> None:
     assert seen.evidence["goodput_60s"] == 0.5
     later = tick(NOW + timedelta(minutes=5))
     assert store.select(retry_storm.DETECTOR.sql, parameters(later, context())) == []
+
+
+def tried(shop: Shop, at: float, name: str, again: bool) -> list[StepEvent]:
+    """One call that fails and is tried again a second later, or completes at once."""
+    known = {"step": "charge", "downstream": "bank"}
+    events = [shop.event(at, "step.started", name, attempt=1, **known)]
+    if again:
+        events += [
+            shop.event(at + 0.5, "step.retrying", name, attempt=1, error_type="E", **known),
+            shop.event(at + 1, "step.started", name, attempt=2, **known),
+        ]
+    last = 2 if again else 1
+    return [*events, shop.event(at + 1.5, "step.completed", name, attempt=last, **known)]
+
+
+def test_the_statement_asks_for_the_last_half_minute_too(store: Store) -> None:
+    shop = Shop(store, ago(59))
+    calm = [tried(shop, number / 4, f"o-{number}", again=False) for number in range(100)]
+    fresh = [tried(shop, 40 + number, f"r-{number}", again=True) for number in range(10)]
+    shop.tell_all([event for events in (*calm, *fresh) for event in events])
+    (found,) = store.select(retry_storm.DETECTOR.sql, parameters(tick(), context()))
+    assert (found["retries_60s"], found["firsts_60s"]) == (10, 110)
+    assert (found["retries_30s"], found["firsts_30s"], found["raised"]) == (10, 10, True)
+
+
+def test_the_loudest_ten_minutes_are_learned(store: Store) -> None:
+    """Three hours ago; a call every 10 s for twenty minutes. Two at once are tried again, and later three."""
+    shop = Shop(store, ago(3 * 3600))
+    calm = [tried(shop, 10 * number, f"o-{number}", again=False) for number in range(120)]
+    loud = [tried(shop, 700 + number, f"r-{number}", again=True) for number in range(3)]
+    less = [tried(shop, 100 + number, f"l-{number}", again=True) for number in range(2)]
+    shop.tell_all([event for events in (*calm, *less, *loud) for event in events])
+    rows = store.select(retries._SQL, {
+        "from": ago(86400), "until": NOW, "young_from": ago(3600), "folded_from": 0,
+        "loud_windows": 1, "loud_retries_min": 2,
+    })  # fmt: skip
+    ((window,),) = [row["loud"] for row in rows]
+    assert sorted(map(tuple, window))[-1] == (4, 3)
+    assert len(window) == 60
+    assert learn_retries(store, NOW)[PLACE].evidence_max == math.inf

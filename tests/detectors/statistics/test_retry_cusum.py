@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 
 from detectors.statistics.retry_cusum import (
+    BINS_PER_WEEK,
+    CHARTS,
+    DISPERSION_MAX,
     RetryCusum,
     RetryLoad,
+    are_many,
     dispersion_by_moments,
 )
 
@@ -17,10 +21,10 @@ def test_agrees_with_the_reference() -> None:
     chart = RetryCusum(dispersion=2.0)
     loads, scores = [], []
     for retries in RETRIES:
-        loads.append(chart.tick(retries, 1.5, 6 * retries, 60))
+        loads.append(chart.tick(retries, 1.5, are_many(6 * retries, 60)))
         scores.append(chart.score)
     assert scores == pytest.approx(SCORES, abs=1e-8)
-    assert [load is RetryLoad.STORM for load in loads] == [False] * 9 + [True, True] + [False] * 3
+    assert [load is RetryLoad.STORM for load in loads] == [False] * 9 + [True] * 2 + [False] * 3
     assert loads[-1] is RetryLoad.RAISED_BUT_SMALL
 
 
@@ -33,22 +37,22 @@ def test_a_healthy_week_is_quiet(dispersion: float) -> None:
     assert k == pytest.approx(dispersion, rel=0.25)
     chart = RetryCusum(k)
     last_60s = np.convolve(retries, np.ones(6))
-    loads = [chart.tick(retries[i], 3.0, last_60s[i], 180) for i in range(8640, 69120)]
+    loads = [chart.tick(retries[i], 3.0, are_many(last_60s[i], 180)) for i in range(8640, 69120)]
     assert RetryLoad.STORM not in loads
 
 
 def test_a_storm_is_told_within_a_minute_and_over_soon_after() -> None:
     chart = RetryCusum(dispersion=3.0)
-    storm = [chart.tick(30, 2, 150, 600) for _ in range(60)]
+    storm = [chart.tick(30, 2, are_many(150, 600)) for _ in range(60)]
     assert storm.index(RetryLoad.STORM) < 6
-    calm = [chart.tick(1, 2, 6, 600) for _ in range(60)]
+    calm = [chart.tick(1, 2, are_many(6, 600)) for _ in range(60)]
     assert RetryLoad.STORM not in calm
     assert calm[-1] is RetryLoad.USUAL
 
 
 def test_without_any_past_retries_the_first_few_are_no_storm() -> None:
     chart = RetryCusum(dispersion_by_moments(np.zeros(8640), np.zeros(8640)))
-    assert [chart.tick(2, 0, 2, 600) for _ in range(5)] == [RetryLoad.USUAL] * 5
+    assert [chart.tick(2, 0, are_many(2, 600)) for _ in range(5)] == [RetryLoad.USUAL] * 5
 
 
 def test_more_groups_or_a_smaller_budget_raise_the_limit() -> None:
@@ -60,10 +64,38 @@ def test_more_groups_or_a_smaller_budget_raise_the_limit() -> None:
 def test_a_chart_can_be_continued() -> None:
     whole, first = RetryCusum(2.0), RetryCusum(2.0)
     for retries in RETRIES:
-        whole.tick(retries, 1.5, 60, 60)
+        whole.tick(retries, 1.5, True)
     for retries in RETRIES[:7]:
-        first.tick(retries, 1.5, 60, 60)
+        first.tick(retries, 1.5, True)
     second = RetryCusum(2.0, score=first.score)
     for retries in RETRIES[7:]:
-        second.tick(retries, 1.5, 60, 60)
+        second.tick(retries, 1.5, True)
     assert second.score == whole.score
+
+
+def test_no_bin_counts_more_than_it_may() -> None:
+    chart = RetryCusum(dispersion=3.0, evidence_max=2.4)
+    scores = []
+    for _ in range(5):
+        chart.tick(500, 2, True)
+        scores.append(chart.score)
+    assert scores == pytest.approx([2.4, 4.8, 7.2, 9.6, 12.0])
+
+
+@pytest.mark.parametrize(("rate", "usual"), [(0.3, 0.02), (1.0, 0.15), (10.0, 0.03)])
+def test_independent_noise_takes_a_quarter_of_what_the_limit_allows(
+    rate: float, usual: float
+) -> None:
+    """At a limit so low that it is crossed."""
+    rng = np.random.RandomState(1)
+    firsts = rng.poisson(10 * rate, BINS_PER_WEEK)
+    retries = rng.poisson(usual * firsts)
+    charts = [RetryCusum(DISPERSION_MAX, ratio=ratio) for ratio in CHARTS]
+    limit, crossed, at = 5.0, 0, -60
+    for i in range(len(firsts)):
+        for chart in charts:
+            chart.tick(retries[i], usual * firsts[i], True)
+        if max(chart.score for chart in charts) > limit:
+            crossed += i - at > 30
+            at = i
+    assert 0 < crossed <= 0.25 * np.exp(-limit) * len(firsts)
