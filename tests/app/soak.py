@@ -4,6 +4,7 @@ Exit status 1 if it used more memory towards the end than after its first quarte
 """
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from tests import spans
 from tests.app.running import WAIT_S, Place, Running
 
 REQUEST_SPANS: Final = 100
+TRACE_SPANS: Final = 10
+SENDERS: Final = 4
+"""At once, since a sender waits for its answer, which takes longer than its turn."""
 LOOK_S: Final = 5.0
 GROWTH_MAX: Final = 1.10
 CLOCK: Final = SystemClock()
@@ -33,45 +37,54 @@ def rss_mib(running: Running) -> float:
 
 
 def request(number: int) -> bytes:
-    """An execution of one step in five spans, new in every request."""
+    """Ten traces, new in every request; two of them are workflows: one span in five is a step or its execution."""
     at = CLOCK.now() - timedelta(seconds=2)
-    marked = {"stallwatch.workflow": "soak", "stallwatch.execution_id": f"soak-{number}"}
-    root = spans.Span("soak", at, attributes=marked)
-    children = [
-        spans.Span(
-            f"step-{n % 5}" if n % 5 == 0 else "call",
-            at,
-            0.1,
-            trace_id=root.trace_id,
-            parent_span_id=root.span_id,
-        )
-        for n in range(REQUEST_SPANS - 1)
-    ]
-    return spans.request(root, *children)
+    told: list[spans.Span] = []
+    for trace in range(REQUEST_SPANS // TRACE_SPANS):
+        marked = {
+            "stallwatch.workflow": "soak",
+            "stallwatch.execution_id": f"soak-{number}-{trace}",
+        }
+        root = spans.Span("soak", at, 2.0, attributes=marked if trace % 5 == 0 else {})
+        told.append(root)
+        told += [
+            spans.Span(
+                f"step-{n}",
+                at + timedelta(seconds=0.2 * n),
+                0.1,
+                trace_id=root.trace_id,
+                parent_span_id=root.span_id,
+            )
+            for n in range(TRACE_SPANS - 1)
+        ]
+    return spans.request(*told)
 
 
 class Sender:
-    """Requests at a fixed rate from one thread; how long each took to be answered."""
+    """Requests at a fixed rate over several connections; how long each took to be answered."""
 
     def __init__(self, running: Running, spans_per_s: float) -> None:
         self.refused = 0
         self.took_s: list[float] = []
+        self._numbers = itertools.count()
         self._ending = threading.Event()
-        self._pause_s = REQUEST_SPANS / spans_per_s
-        self._thread = threading.Thread(target=self._run, args=[running])
-        self._thread.start()
+        self._pause_s = SENDERS * REQUEST_SPANS / spans_per_s
+        self._threads = [threading.Thread(target=self._run, args=[running]) for _ in range(SENDERS)]
+        for thread in self._threads:
+            thread.start()
 
     def end(self) -> None:
         self._ending.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self, running: Running) -> None:
-        due_s, number = CLOCK.monotonic_s(), 0
+        due_s = CLOCK.monotonic_s()
         headers = {"Content-Type": "application/x-protobuf"}
         with httpx.Client(base_url=running.ingest, timeout=WAIT_S, headers=headers) as client:
             while not self._ending.wait(max(0.0, due_s - CLOCK.monotonic_s())):
-                due_s, number = due_s + self._pause_s, number + 1
-                body, began_s = request(number), CLOCK.monotonic_s()
+                due_s += self._pause_s
+                body, began_s = request(next(self._numbers)), CLOCK.monotonic_s()
                 if client.post("/v1/traces", content=body).status_code == 200:
                     self.took_s.append(CLOCK.monotonic_s() - began_s)
                 else:
