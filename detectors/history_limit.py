@@ -27,6 +27,13 @@ UNTOLD: Final = 6.0
 workflow task."""
 FOREVER: Final = timedelta(days=3650)
 CANDIDATES_MOST: Final = 200
+ENGINE: Final = "engine"
+SEQUENCE: Final = "sequence numbers"
+RECEIVED: Final = "events received"
+_MORE: Final = {
+    SEQUENCE: "That is what the sequence numbers of its events show; the engine may count more. ",
+    RECEIVED: "That is what was received of it; the engine may count more. ",
+}
 _CUT_OFF: Final = {
     "temporal": "Temporal terminates the execution then",
     "stepfunctions": "Step Functions fails the execution then",
@@ -35,13 +42,14 @@ _CUT_OFF: Final = {
 
 @dataclass(frozen=True)
 class Filled:
-    """How full a run's history is: `used` of `limit`, counted in `unit`; `full_at`: at its present pace."""
+    """How full a run's history is: `used` of `limit`, counted in `unit`; `counted_by` is one of those below; `full_at`:
+    at its present pace."""
 
     row: Row
     used: int
     limit: int
     unit: str
-    is_engines: bool
+    counted_by: str
     full_at: datetime | None
 
     @property
@@ -82,13 +90,17 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
 def _filled(until: datetime, row: Row) -> Filled:
     """By the limit that is nearer: the number of events, or their bytes."""
     engine = row["engine"]
-    is_engines = row["engine_events"] >= row["counted_events"]
-    events = max(row["engine_events"], row["counted_events"])
-    candidates = [(events, HISTORY_LIMIT_EVENTS[engine], "events", is_engines)]
+    counts = {
+        ENGINE: row["engine_events"],
+        SEQUENCE: row["numbered_events"],
+        RECEIVED: row["received_events"],
+    }
+    counted_by = max(counts, key=lambda one: counts[one])
+    candidates = [(counts[counted_by], HISTORY_LIMIT_EVENTS[engine], "events", counted_by)]
     if engine in HISTORY_LIMIT_BYTES:
-        candidates.append((row["bytes"] or 0, HISTORY_LIMIT_BYTES[engine], "bytes", False))
-    used, limit, unit, is_told = max(candidates, key=lambda one: one[0] / one[1])
-    return Filled(row, used, limit, unit, is_told, _full_at(until, row, used, limit))
+        candidates.append((row["bytes"] or 0, HISTORY_LIMIT_BYTES[engine], "bytes", RECEIVED))
+    used, limit, unit, counted_by = max(candidates, key=lambda one: one[0] / one[1])
+    return Filled(row, used, limit, unit, counted_by, _full_at(until, row, used, limit))
 
 
 def _full_at(until: datetime, row: Row, used: int, limit: int) -> datetime | None:
@@ -127,7 +139,7 @@ def _observe(place: Place, full: list[Filled], hidden_by: str, context: Context)
             "limit": fullest.limit,
             "unit": fullest.unit,
             "share": round(fullest.share, 4),
-            "counted_by": "engine" if fullest.is_engines else "events received",
+            "counted_by": fullest.counted_by,
             "full_at": None if fullest.full_at is None else rfc3339(fullest.full_at),
         },
         next_steps=(
@@ -147,13 +159,12 @@ def _explain(workflow: str, full: list[Filled], executions: tuple[str, ...]) -> 
         else f"{fullest.used / 2**20:,.0f} MB"
     )
     limit = f"{fullest.limit:,}" if fullest.unit == "events" else f"{fullest.limit / 2**20:,.0f} MB"
-    least = "" if fullest.is_engines else "at least "
+    least = "" if fullest.counted_by == ENGINE else "at least "
     words = (
         f"The history of {executions[0]} of {workflow}, which began {clock(row['started_at'])}, has "
         f"{least}{what}: {share(fullest.share)} of the {limit} that are allowed. "
     )
-    if not fullest.is_engines:
-        words += "That is what was received of it; the engine may count more. "
+    words += _MORE.get(fullest.counted_by, "")
     if fullest.full_at is not None:
         words += f"At the pace of its latest half it is full about {clock(fullest.full_at)}. "
     words += f"{_CUT_OFF[row['engine']]}."

@@ -5,12 +5,13 @@ compensation may begin before the execution's failure is told or after it; it is
 max(τ of that delay, 60 s).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from detectors.calibration.compensations import Compensation
+from detectors.calibration.compensations import DELAY_MIN_S, Compensation
 from detectors.detector import Context, Detector, Place, Row, folded_from, grouped
 from detectors.explaining import clock, counted, named
 from stallwatch.model.durations import format_duration
@@ -30,7 +31,8 @@ class Undone:
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     learned = context.calibration.compensations
-    longest_s = max((one.limit_s for ones in learned.values() for one in ones), default=0.0)
+    limits_s = [one.limit_s for ones in learned.values() for one in ones]
+    longest_s = max((DELAY_MIN_S, *limits_s))
     reach = timedelta(seconds=context.config.point_finding_ttl + longest_s + _slack_s(context))
     return {
         "from": max(tick.until - reach, tick.epoch),
@@ -51,7 +53,8 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
     observations = []
     for key, group in grouped(rows, "namespace", "engine", "workflow").items():
         namespace, engine, workflow = key
-        for known in context.calibration.compensations.get((namespace, engine, workflow), ()):
+        learned = context.calibration.compensations.get((namespace, engine, workflow), ())
+        for known in _with_news(learned, group[0]["declared"]):
             place = (namespace, engine, workflow, known.step)
             undone = [
                 found
@@ -62,6 +65,21 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             if undone and context.enabled(place):
                 observations.append(_observe(place, undone, ttl, context))
     return observations
+
+
+def _with_news(
+    learned: Sequence[Compensation], declared: Sequence[tuple[str, str]]
+) -> list[Compensation]:
+    """What was learned, and what steps that began since then say that they undo."""
+    news: defaultdict[str, set[str]] = defaultdict(set)
+    for by_step, step in declared:
+        if all(one.step != step for one in learned):
+            news[step].add(by_step)
+    new = (
+        Compensation(step, frozenset(by), DELAY_MIN_S, declared=True)
+        for step, by in sorted(news.items())
+    )
+    return [*learned, *new]
 
 
 def _undone(row: Row, known: Compensation, context: Context) -> Undone | None:
@@ -91,7 +109,8 @@ def _observe(
     error = f" with {row['error_type']}" if row["error_type"] else ""
     explanation = (
         f"{executions[0]} of {workflow} failed{error} at {clock(row['ended_at'])}. Its {step} had completed at "
-        f"{clock(first.completed_at)} and was not undone: {by} has not begun within {format_duration(known.limit_s)}. "
+        f"{clock(first.completed_at)} and was not undone: {by} has not begun within "
+        f"{format_duration(known.limit_s)} of the failure. "
     )
     explanation += (
         f"That it undoes {step} is declared by the events of {workflow}."

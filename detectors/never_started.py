@@ -46,7 +46,8 @@ WAIT_MIN_S: Final = 5.0
 TOLD_MOST: Final = 20_000
 """Of each step the oldest so many are judged: a longer queue is as bad."""
 STARTS_SEEN_BY_ASKING: Final = frozenset({"temporal"})
-"""Engines whose histories tell a start only when the attempt is over: who does not ask them sees none."""
+"""Engines whose histories tell a start only when the attempt is over: who does not ask them sees none. Step events
+tell it at once, whatever the engine."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,12 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
     unexplained = [row for row in rows if execution_key(row) not in context.explained]
     own_code = [row for row in unexplained if row["is_own_code"]]
     observations = untaken_code.observe(DETECTOR.id, tick, own_code, context)
-    steps = [row for row in unexplained if not row["is_own_code"]]
+    steps = [
+        row for row in unexplained if not row["is_own_code"] and _shows_starts(tick, row, context)
+    ]
     for group in grouped(steps, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
-        if (
-            not context.enabled(place)
-            or context.waits(place)
-            or not _shows_starts(tick, place, context)
-        ):
+        if not context.enabled(place) or context.waits(place):
             continue
         learned = context.calibration.queue_waits.get(place)
         told, hidden_by = split_by_silence(group, context)
@@ -101,10 +100,10 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
     return observations
 
 
-def _shows_starts(tick: Tick, place: Place, context: Context) -> bool:
+def _shows_starts(tick: Tick, row: Row, context: Context) -> bool:
     """Whether a start would be told while the attempt runs."""
-    engine = place[1]
-    if engine not in STARTS_SEEN_BY_ASKING:
+    engine = row["engine"]
+    if engine not in STARTS_SEEN_BY_ASKING or row["road"] != "history":
         return True
     asked_at = context.looks.get(POLLER + engine)
     return asked_at is not None and asked_at >= tick.until - ASKED_NO_MORE
@@ -151,7 +150,8 @@ def _observe(
         count=len(executions),
         since=oldest.row["scheduled_at"],
         title=f"Nobody starts {step} of {workflow} in {where}",
-        explanation=_explain(oldest, executions, learned) + dominant_words(common, len(executions)),
+        explanation=_explain(oldest, executions, learned)
+        + dominant_words(common, len(executions), "waits"),
         evidence={
             "threshold_s": round(oldest.limit_s, 3),
             "age_s": round(oldest.age_s, 3),
@@ -175,11 +175,11 @@ def _explain(oldest: Unstarted, executions: tuple[str, ...], learned: Learned | 
         words += f" So it is in {others}: {named(executions[1:])}."
     if oldest.rule == "declared":
         limit = format_duration(row["schedule_to_start_timeout_s"])
-        words += f" It declares that it is started within {limit}."
+        words += f" It declares that it is to be started within {limit}."
     if learned is not None:
         words += f" {compared(learned, 'wait')}"
         if oldest.rule != "declared":
-            words += f" {sureness(learned, 'wait')}"
+            words += f" {sureness(learned, 'wait', WAIT_MIN_S)}"
     return words
 
 

@@ -9,7 +9,7 @@ WITH unstarted AS
 )
 SELECT
     a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.workflow_version AS workflow_version,
-    a.execution_id AS execution_id, a.step AS step, a.sender AS sender,
+    a.execution_id AS execution_id, a.step AS step, a.sender AS sender, a.road AS road,
     a.queue AS queue, a.worker AS worker, a.downstream AS downstream, a.region AS region,
     assumeNotNull(a.scheduled_at) AS scheduled_at, x.suspended_s AS suspended_s,
     a.schedule_to_start_timeout_s AS schedule_to_start_timeout_s,

@@ -27,17 +27,24 @@ from detectors.detector import (
 from detectors.explaining import (
     clock,
     compared,
-    counted,
     declared_in,
     learned_evidence,
     limit_source,
-    named,
+    so_have,
     sureness,
 )
 from detectors.statistics.remaining import whole_s
 from stallwatch.model.durations import format_duration, rfc3339
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
+
+MOMENT: Final = timedelta(seconds=1)
+"""An end that is expected so soon is no time to wait for."""
+
+_ALLOW: Final = {
+    "policy": "If it may take so long, raise the policy's max_duration.",
+    "declared": "If it may take so long, raise the timeout; if not, look why the engine has not ended it.",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,18 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
         "until": tick.until,
         **suspects.limits(known_s),
         "age_s": list(declared_s.values()) or [suspects.NEVER_S],
+        "names_waits": _names_waits(context),
         "otherwise_s": min(allowed, default=suspects.NEVER_S),
         "troubled": sorted({key[2] for key in context.explained})[: suspects.ROWS_MAX],
     }
+
+
+def _names_waits(context: Context) -> bool:
+    """Whether a policy or a definition says of any step that it waits though nothing labels it."""
+    declared = context.calibration.declared.steps.values()
+    return any(one.waiting_on is not None for one in context.config.policy) or any(
+        "waiting_on" in said for versions in declared for said in versions.values()
+    )
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
@@ -82,6 +98,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
     the child is told."""
     candidates: list[tuple[Place, list[Overdue], str]] = []
     beyond: dict[Place, int] = {}
+    came = suspects.came(rows)
     unexplained = [
         row
         for row in rows
@@ -94,14 +111,14 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         if not context.enabled(place):
             continue
         policy_s = context.config.policy_for("max_duration", *place)
-        limited = [context.limited(row) for row in group]
+        limited = [_without_named_waits(context.limited(row), context) for row in group]
         told, hidden_by = split_by_silence(limited, context)
         overdue = [
             found for row in told if (found := _overdue(tick, row, policy_s, context)) is not None
         ]
         if overdue:
             candidates.append((place, overdue, hidden_by))
-            beyond[place] = suspects.beyond(group, len(overdue))
+            beyond[place] = suspects.beyond(group, len(overdue), came[place])
     late = {execution_key(one.row) for _, overdue, _ in candidates for one in overdue}
     explained = _with_parents(rows, context.explained | late, late)
     observations = []
@@ -110,6 +127,13 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         if deepest:
             observations.append(_observe(tick, place, deepest, beyond[place], hidden_by, context))
     return observations
+
+
+def _without_named_waits(row: Row, context: Context) -> Row:
+    """The row with the time in `waited_s` too that it spent in steps which a policy or definition calls waits."""
+    place = (row["namespace"], row["engine"], row["workflow"])
+    named_s = sum(s for step, s in row["taken_s"].items() if context.waits((*place, step)))
+    return {**row, "waited_s": row["waited_s"] + named_s}
 
 
 def _with_parents(
@@ -193,9 +217,11 @@ def _observe(
         explanation=_explain(tick.until, overdue, executions, count, learned, end_at),
         evidence=evidence,
         next_steps=(
-            f"Look at what {executions[0]} is doing: it has been making progress until "
+            f"Look at what {executions[0]} is doing: its last progress was at "
             f"{clock(oldest.row['last_progress_at'])}.",
-            "If this is how long it may take, say so with a policy's max_duration.",
+            _ALLOW.get(
+                oldest.rule, "If this is how long it may take, say so with a policy's max_duration."
+            ),
         ),
         hidden_by=hidden_by,
     )
@@ -229,9 +255,7 @@ def _explain(
     if waited_s > 0 and oldest.rule != "declared":
         words += f", not counting {format_duration(waited_s)} in which it waited"
     words += "."
-    if count > 1:
-        others = counted(count - 1, "other execution")
-        words += f" So have {others}: {named(executions[1:])}."
+    words += so_have(executions[1:], count - 1)
     if oldest.rule == "policy":
         words += f" Its owner allows {format_duration(oldest.limit_s)}."
     elif oldest.rule == "declared":
@@ -246,8 +270,10 @@ def _explain(
         words += f" {compared(learned, 'execution')}"
         if oldest.rule not in ("policy", "declared"):
             words += f" {sureness(learned, 'execution')}"
-    if end_at is not None:
-        words += f" By what usually remains it should end about {clock(end_at)}."
+    if end_at is not None and end_at - until < MOMENT:
+        words += " From where it is now, half of the others ended within a second."
+    elif end_at is not None:
+        words += f" If it goes on from where it is as others did, it ends about {clock(end_at)}."
     return words
 
 

@@ -1,11 +1,9 @@
 -- Running executions with the time that they spent waiting or suspended so far, the wait that is still on included, and in the
 -- pauses that they declare between a failed attempt and the next. Only those come that may be overdue, where they are many the oldest;
 -- `suspects` is how many these are of their workflow. With them come the children that explain why a parent takes long:
--- those whose trouble is told already, and those that have children themselves.
-SELECT
-    namespace, engine, workflow, workflow_version, execution_id, started_at, last_step, last_progress_at, open_steps, timeout_s, sender,
-    parent_execution_id, waited_so_far_s AS waited_s, suspects
-FROM
+-- those whose trouble is told already, and those that have children themselves. `taken_s`: where policies or definitions name steps that
+-- wait though nothing labels them (`names_waits`), how long each step took so far; of calls at the same time no longer than from the first's start.
+WITH {until:DateTime64(6, 'UTC')} AS until, late AS
 (
     SELECT
         *,
@@ -33,4 +31,25 @@ FROM
     ORDER BY nth
     LIMIT {rows_max:UInt32}
 )
+SELECT
+    l.namespace AS namespace, l.engine AS engine, l.workflow AS workflow, l.workflow_version AS workflow_version, l.execution_id AS execution_id,
+    l.started_at AS started_at, l.last_step AS last_step, l.last_progress_at AS last_progress_at, l.open_steps AS open_steps,
+    l.timeout_s AS timeout_s, l.sender AS sender, l.parent_execution_id AS parent_execution_id, l.waited_so_far_s AS waited_s, l.suspects AS suspects,
+    a.taken_s AS taken_s
+FROM late AS l
+LEFT JOIN
+(
+    SELECT execution_key, run_id, mapFromArrays(groupArray(step), groupArray(least(taken_s, span_s))) AS taken_s
+    FROM
+    (
+        SELECT
+            execution_key, run_id, toString(step) AS step,
+            sum(dateDiff('microsecond', started_at, least(ifNull(ended_at, until), until)) / 1e6) AS taken_s,
+            dateDiff('microsecond', min(started_at), max(least(ifNull(ended_at, until), until))) / 1e6 AS span_s
+        FROM attempt_fold FINAL
+        WHERE {names_waits:Bool} AND execution_key IN (SELECT execution_key FROM late) AND waiting_on = '' AND started_at <= until
+        GROUP BY execution_key, run_id, step
+    )
+    GROUP BY execution_key, run_id
+) AS a ON a.execution_key = l.execution_key AND a.run_id = l.run_id
 ORDER BY started_at, execution_id

@@ -71,10 +71,10 @@ def _observe(
         + (f" ({declared_in(source)})" if source else "")
     )
     explanation += (
-        f", at {clock(first['ended_at'])}; nothing has followed."
+        f", at {clock(first['ended_at'])}; no other attempt has followed."
         if count == 1
         else f" in the first of {counted(count, 'execution')}, from {clock(first['ended_at'])} "
-        f"to {clock(last['ended_at'])}; nothing has followed."
+        f"to {clock(last['ended_at'])}; no other attempt has followed."
     )
     ttl = timedelta(seconds=context.config.point_finding_ttl)
     return Observation(
@@ -98,8 +98,11 @@ def _observe(
             **common,
         },
         next_steps=(
-            f"Find out what {error} means, then start {step} again in these executions.",
-            "Look whether the pauses between attempts are long enough for such a trouble to pass.",
+            f"Find out what {error} means, then start {step} again in {named(executions)}.",
+            f"Look whether {executions[0]} went on without it: what {step} was to do is not done.",
+            "Look whether the pauses between attempts are long enough for such a trouble to pass."
+            if first["max_attempts"] > 1
+            else f"Look whether {step} may be tried more than once.",
         ),
         point_until=max(row["received_at"] for row in rows) + ttl,
     )

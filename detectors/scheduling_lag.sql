@@ -1,10 +1,11 @@
 -- Gaps of the last minutes between the end of a step and the scheduling of the next one in the same execution, by the step that had ended: how
--- many, their median, and the longest of them. A retry is no next step, while anything is open nothing stands still, and who was suspended was meant to.
+-- many, their median, and the longest of them (of equally long ones the earliest). A retry is no next step, while anything is open nothing
+-- stands still, and who was suspended was meant to.
 SELECT
     namespace, engine, workflow, after_step AS step,
     count() AS n,
     quantileExact(0.5)(gap_s) AS median_s,
-    arraySlice(arrayReverseSort(groupArray((gap_s, begin_at, execution_id))), 1, {longest:UInt32} + intDiv(count(), 20)) AS longest
+    arraySlice(arraySort(gap -> (-gap.1, gap.2, gap.3), groupArray((gap_s, begin_at, execution_id))), 1, {longest:UInt32} + intDiv(count(), 20)) AS longest
 FROM
 (
     SELECT
@@ -32,6 +33,11 @@ WHERE place > 1
     AND begin_at > {from:DateTime64(6, 'UTC')}
     AND begin_at <= {until:DateTime64(6, 'UTC')}
     AND idle_from >= {epoch:DateTime64(6, 'UTC')}
-    AND (execution_key, run_id) NOT IN (SELECT execution_key, run_id FROM executions_since(folded_from = {folded_from:UInt64}) WHERE suspended_s > 0)
+    AND (execution_key, run_id) NOT IN
+        (
+            SELECT execution_key, run_id
+            FROM executions_since(folded_from = {folded_from:UInt64})
+            WHERE execution_key IN (SELECT execution_key FROM recent_execution WHERE folded >= {folded_from:UInt64} AND suspended_s > 0) AND suspended_s > 0
+        )
 GROUP BY namespace, engine, workflow, step
 ORDER BY namespace, engine, workflow, step

@@ -2,7 +2,7 @@
 
 Told where that was never so: the step ran in many completed executions and had succeeded in all of them. What was
 handled visibly is no swallowed error: a later run of the step completed, a step followed that never runs when all
-goes well, or one that undoes another.
+goes well, or one that undoes another. Nor is what failed as often as it is allowed to: that is `retries_exhausted`.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from detectors.detector import (
     Detector,
     Place,
     Row,
+    execution_key,
     executions_of,
     folded_from,
     grouped,
@@ -50,10 +51,20 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         habit = flow.given_up.get(place[3])
         if times < COMPLETED_MIN or (habit is not None and habit.first_at < before):
             continue
-        swallowed = [row for row in group if not _is_handled(row, flow)]
+        untold = [row for row in group if not _is_told(row, context)]
+        swallowed = [row for row in untold if not _is_handled(row, flow)]
         if swallowed:
             observations.append(_observe(place, swallowed, times, context))
     return observations
+
+
+def _is_told(row: Row, context: Context) -> bool:
+    """Whether a burst tells of this failure, or `retries_exhausted`: nobody tries the step again."""
+    if execution_key(row) in context.explained or place_of(row)[:3] in context.flooded:
+        return True
+    most = context.limited(row)["max_attempts"]
+    allowed = bool(most) and bool(row["attempt"] >= most)
+    return allowed and context.config.wants("retries_exhausted")
 
 
 def _is_handled(row: Row, flow: Flow) -> bool:
@@ -111,4 +122,10 @@ def _observe(place: Place, rows: Sequence[Row], times: int, context: Context) ->
     )
 
 
-DETECTOR: Final = Detector("swallowed_error", 15.0, judge, parameters)
+DETECTOR: Final = Detector(
+    "swallowed_error",
+    15.0,
+    judge,
+    parameters,
+    absorbed_by=("error_burst", "timeout_burst", "throttled"),
+)

@@ -19,8 +19,8 @@ MIB = 1024 * 1024
 def row(events: int, execution_id: str = "p-1", **fields: Any) -> dict[str, Any]:
     return {
         "namespace": "default", "engine": "stepfunctions", "workflow": "poller", "execution_id": execution_id,
-        "started_at": ago(10_000), "sender": "shop", "counted_events": events, "engine_events": 0,
-        "bytes": None, "half_at": ago(2_000), **fields,
+        "started_at": ago(10_000), "sender": "shop", "received_events": events, "numbered_events": 0,
+        "engine_events": 0, "bytes": None, "half_at": ago(2_000), **fields,
     }  # fmt: skip
 
 
@@ -57,6 +57,16 @@ def test_the_engines_own_count_stands_above_what_was_received() -> None:
     assert (found.evidence["used"], found.evidence["counted_by"]) == (24_000, "engine")
     assert found.severity is Severity.CRITICAL
     assert "at least" not in found.explanation
+
+
+def test_what_sequence_numbers_show_was_not_all_received() -> None:
+    (found,) = judged([row(3, numbered_events=15_000)])
+    assert (found.evidence["used"], found.evidence["counted_by"]) == (15_000, "sequence numbers")
+    assert "at least 15,000 events" in found.explanation
+    assert "That is what the sequence numbers of its events show" in found.explanation
+    (found,) = judged([row(15_000)])
+    assert found.evidence["counted_by"] == "events received"
+    assert "That is what was received of it" in found.explanation
 
 
 def test_temporal_also_limits_the_bytes() -> None:
@@ -127,7 +137,7 @@ def test_events_received_are_counted_while_the_run_goes_on(store: Store) -> None
         one = {"engine": engine, "execution_id": f"{engine}-{n}"}
         insert(store, [started(**one), *loop(n, ago(8000), **one)])
     (found,) = select(store)
-    assert (found["execution_id"], found["counted_events"]) == ("stepfunctions-126", 127)
+    assert (found["execution_id"], found["received_events"]) == ("stepfunctions-126", 127)
     assert found["half_at"] == ago(8000) + timedelta(seconds=31)
     insert(
         store,
@@ -140,6 +150,14 @@ def test_events_received_are_counted_while_the_run_goes_on(store: Store) -> None
         ],
     )
     assert select(store) == []
+
+
+def test_sequences_count_what_is_not_told(store: Store) -> None:
+    one = {"engine": "stepfunctions", "execution_id": "x"}
+    (event, last) = loop(2, ago(8000), **one)
+    insert(store, [started(sequence=0, **one), {**event, "sequence": 1}, {**last, "sequence": 299}])
+    (found,) = select(store)
+    assert (found["received_events"], found["numbered_events"]) == (3, 300)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +189,7 @@ def test_a_run_that_continued_another_begins_anew(store: Store) -> None:
         ],
     )
     insert(store, loop(10, ago(900), **new))
-    assert [found["counted_events"] for found in select(store)] == [11]
+    assert [found["received_events"] for found in select(store)] == [11]
 
 
 def test_what_had_large_payloads_is_looked_at(store: Store) -> None:

@@ -140,6 +140,7 @@ STILL: dict[str, Any] = {
     "timeout_s": None,
     "parent_execution_id": "",
     "waited_s": 0.0,
+    "taken_s": {},
     "attempt": 0,
 }
 

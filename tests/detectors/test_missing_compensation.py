@@ -86,6 +86,7 @@ def row(at: float = 100, **said: Any) -> dict[str, Any]:
         "sender": "shop",
         "done": [("reserve", ago(at + 10))],
         "begun": [("reserve", "", ago(at + 11)), ("charge", "", ago(at + 9))],
+        "declared": [],
         **said,
     }
 
@@ -136,3 +137,13 @@ def test_the_window_is_as_long_as_the_longest_delay() -> None:
     assert parameters["from"] <= ago(3 * 3600)
     assert parameters["workflows"] == ["order"]
     assert timedelta(0) < tick().until - parameters["from"]
+
+
+def test_what_was_declared_since_the_calibration_is_known_as_well() -> None:
+    declared = [("release", "reserve"), ("refund", "charge")]
+    asked = context(calibration=calibration())
+    (found,) = missing_compensation.judge(tick(), [row(declared=declared)], asked)
+    assert (found.step, found.evidence["compensation"]) == ("reserve", ["release"])
+    # What was learned of the same step stands.
+    (known,) = judged(row(declared=[("another", "reserve")]))
+    assert known.evidence["compensation"] == ["release"]

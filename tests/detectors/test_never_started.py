@@ -32,6 +32,7 @@ def scheduled(**said: Any) -> dict[str, Any]:
         "is_own_code": False,
         "last_step": "",
         "attempt": 1,
+        "road": "event",
         **said,
     }
 
@@ -59,14 +60,25 @@ def test_a_step_that_never_waited_is_not_judged() -> None:
 def test_some_seconds_are_always_allowed() -> None:
     quick = calibration(queue_waits={PLACE: learned(0.1)})
     assert judge(scheduled(scheduled_at=ago(WAIT_MIN_S)), calibration=quick) == []
-    assert judge(scheduled(scheduled_at=ago(WAIT_MIN_S + 0.1)), calibration=quick)
+    (found,) = judge(scheduled(scheduled_at=ago(WAIT_MIN_S + 0.1)), calibration=quick)
+    assert (
+        "longer than 1.1s less than once in 100,000; up to 5s is always allowed."
+        in found.explanation
+    )
+    (found,) = judge(scheduled())
+    assert "always allowed" not in found.explanation
+
+
+def test_what_was_never_started_waits_on_its_queue() -> None:
+    (found,) = judge(scheduled())
+    assert found.explanation.endswith(" It waits on queue payments.")
 
 
 def test_what_it_declares_holds_without_a_past() -> None:
     declared = scheduled(schedule_to_start_timeout_s=30.0)
     (found,) = judge(declared, calibration=calibration())
     assert found.evidence["rule"] == "declared"
-    assert "started within 30s" in found.explanation
+    assert "to be started within 30s" in found.explanation
     assert judge(scheduled(schedule_to_start_timeout_s=60.0), calibration=calibration()) == []
 
 
@@ -78,7 +90,8 @@ def test_a_dead_queue_tells_it() -> None:
 def test_a_start_that_only_asking_shows() -> None:
     place = ("default", "temporal", "order", "charge")
     known = calibration(queue_waits={place: learned(10.0)})
-    row = scheduled(engine="temporal", sender="history upload")
+    row = scheduled(engine="temporal", sender="history upload", road="history")
+    assert judge({**row, "road": "event"}, calibration=known)
     assert judge(row, calibration=known) == []
     assert judge(row, calibration=known, looks={"poll:temporal": ago(2)})
     assert judge(row, calibration=known, looks={"poll:temporal": ago(55)}) == []

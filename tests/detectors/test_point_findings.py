@@ -140,6 +140,19 @@ def test_a_step_is_named_when_nearly_all_failed_there() -> None:
     assert (found.step, found.evidence["steps"]) == ("", {"charge": 1, "ship": 1})
 
 
+def test_an_end_without_an_error_type_is_put_in_words() -> None:
+    untyped = closed("failed", [(60, "o-1", "charge")], n=1, first=60)
+    (found,) = failed_execution.judge(tick(), [closed(""), untyped], context())
+    assert found.title == "o-1 of order failed without naming an error"
+    assert found.explanation.startswith(
+        "o-1 of order failed at charge without naming an error: why"
+    )
+    slow = closed("timed_out", [(60, "o-1", "charge")], n=1, first=60)
+    (found,) = failed_execution.judge(tick(), [closed(""), slow], context())
+    assert found.title == "o-1 of order timed out"
+    assert "on record timed out before" in found.explanation
+
+
 # event_gap
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from detectors import scheduling_lag
 from detectors.calibration.scheduling import Pace, learn_scheduling, paces_of
+from detectors.explaining import clock
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.store import Store
 from tests.detectors.support import NAMES, PLACE, ago, calibration, context, tick
@@ -16,9 +17,11 @@ QUICK = Pace(np.full(1000, 0.05), 0.05, 0.06)
 ORDER = {PLACE: QUICK, (*PLACE[:3], ""): QUICK}
 
 
-def row(late: int, n: int = 120, step: str = "charge", workflow: str = "order") -> dict[str, Any]:
+def row(
+    late: int, n: int = 120, step: str = "charge", workflow: str = "order", begun_s: float = 60
+) -> dict[str, Any]:
     """`late` of `n` gaps took 20 s, the others 50 ms."""
-    gaps = [(20.0, ago(60 + i), f"{workflow}-{i}") for i in range(late)]
+    gaps = [(20.0, ago(begun_s + i), f"{workflow}-{i}") for i in range(late)]
     quick = [(0.05, ago(30), "quick")] * (n - late)
     return {
         **NAMES,
@@ -60,6 +63,30 @@ def test_a_few_long_gaps_few_gaps_and_unknown_ones_are_nothing() -> None:
     assert judged(row(60), policy={"policy": [{"workflow": "order", "enabled": False}]}) == []
 
 
+def test_one_execution_that_loops_with_a_pause_is_no_lag() -> None:
+    def looping(executions: int) -> dict[str, Any]:
+        return {
+            **row(0),
+            "longest": [(20.0, ago(60 + i), f"o-{i % executions}") for i in range(120)],
+        }
+
+    assert judged(looping(4)) == []
+    (found,) = judged(looping(5))
+    assert found.count == 5
+
+
+def test_a_lag_of_which_only_a_part_is_looked_at_began_no_later() -> None:
+    (found,) = judged(row(60))
+    assert f"late since {clock(ago(119))}: in the last 15 minutes 60 gaps" in found.explanation
+    # The longest 60 of 120: there may be more, and earlier ones.
+    (found,) = judged({**row(60, n=60), "n": 120})
+    told = f"late at least since {clock(ago(119))}: in the last 15 minutes at least 60 gaps"
+    assert told in found.explanation
+    # So may there be before the quarter of an hour.
+    (found,) = judged(row(60, begun_s=900 - 65))
+    assert f"late at least since {clock(ago(894))}: in the last 15 minutes 60" in found.explanation
+
+
 def test_what_usually_takes_long_may() -> None:
     slow = Pace(np.full(1000, 8.0), 8.0, 9.0)
     assert judged(row(60), paces={PLACE: slow}) == []
@@ -70,6 +97,8 @@ def test_workflows_with_few_gaps_each_are_judged_together() -> None:
     few = [row(40, n=50, workflow=name) for name in ("a", "b")]
     (found,) = judged(*few, paces=paces)
     assert (found.workflow, found.engine) == ("", "custom")
+    # Those of others that are well do not make one's few more.
+    assert judged(row(40, n=50, workflow="a"), row(0, n=90, workflow="b"), paces=paces) == []
     # One with enough of its own, which is well, is no help.
     assert judged(row(40, n=50, workflow="a"), row(0, workflow="c"), paces=paces) == []
 
@@ -116,6 +145,18 @@ def kept(store: Store, now: datetime, events: list[StepEvent]) -> None:
 def selected(store: Store, now: datetime) -> list[dict[str, Any]]:
     parameters = scheduling_lag.DETECTOR.parameters(tick(now, now - timedelta(hours=1)), context())
     return store.select(scheduling_lag.DETECTOR.sql, parameters)
+
+
+def test_of_equally_long_gaps_the_earliest_are_kept(store: Store, now: datetime) -> None:
+    begun_s = (300, 200, 100)
+    kept(
+        store,
+        now,
+        [e for s in begun_s for e in course(now - timedelta(seconds=s), f"o-{s}")],
+    )
+    parameters = scheduling_lag.DETECTOR.parameters(tick(now, now - timedelta(hours=1)), context())
+    (found,) = store.select(scheduling_lag.DETECTOR.sql, {**parameters, "longest": 2})
+    assert [name for _, _, name in found["longest"]] == ["o-300", "o-200"]
 
 
 @pytest.mark.parametrize("closed", [True, False])

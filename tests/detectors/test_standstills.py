@@ -5,6 +5,7 @@ from typing import Any
 from detectors import overdue_execution, stalled_execution
 from detectors.calibration import Declared, Said
 from detectors.calibration.learned import EVERY_VERSION
+from detectors.statistics.remaining import SHARES
 from tests.detectors.support import NAMES, PLACE, ago, calibration, context, learned, tick
 
 
@@ -35,6 +36,7 @@ def running(**said: Any) -> dict[str, Any]:
         "open_steps": 1,
         "timeout_s": None,
         "waited_s": 0.0,
+        "taken_s": {},
         "parent_execution_id": "",
         "workflow_version": "",
         "suspects": 1,
@@ -54,6 +56,22 @@ def test_standing_still_for_longer_than_ever() -> None:
 
 def test_half_a_minute_is_always_allowed() -> None:
     assert stalled_execution.judge(tick(), [idle(last_progress_at=ago(29))], context()) == []
+    (found,) = stalled_execution.judge(tick(), [idle()], context())
+    assert (
+        "longer than 11s less than once in 100,000; up to 30s is always allowed."
+        in found.explanation
+    )
+    slow = context(calibration=calibration(gaps={PLACE: learned(40.0)}))
+    (found,) = stalled_execution.judge(tick(), [idle()], slow)
+    assert "always allowed" not in found.explanation
+
+
+def test_what_something_else_explains_is_not_counted() -> None:
+    told = frozenset({("default", "custom", "o-2")})
+    for detector, row in ((stalled_execution, idle), (overdue_execution, running)):
+        rows = [row(suspects=2), row(suspects=2, execution_id="o-2")]
+        (found,) = detector.judge(tick(), rows, context(explained=told))
+        assert (found.executions, found.count) == (("o-1",), 1)
 
 
 def test_a_gap_never_seen_is_not_judged() -> None:
@@ -66,16 +84,27 @@ def test_a_declared_pause_before_a_retry_is_no_standstill() -> None:
     assert stalled_execution.judge(tick(), [idle(retry_due_at=ago(50))], context())
 
 
+def test_an_end_that_should_have_come_at_once_is_no_date() -> None:
+    gaps = {PLACE: learned(rest_percentiles_s=(1.5,) * len(SHARES))}
+    loop = context(calibration=calibration(gaps=gaps))
+    (found,) = overdue_execution.judge(tick(), [running()], loop)
+    assert found.evidence["expected_end"] == "2026-01-05T12:00:00.500000Z"
+    assert "half of the others ended within a second" in found.explanation
+
+
 def test_an_execution_takes_longer_than_ever() -> None:
     (found,) = overdue_execution.judge(tick(), [running()], context())
     assert found.evidence["age_s"] == 300.0
+    assert "say so with a policy's max_duration" in found.next_steps[1]
     assert found.evidence["expected_end"] == "2026-01-05T12:00:02.000000Z"
+    assert "it ends about 2026-01-05 12:00:02 UTC." in found.explanation
 
 
 def test_nobody_guesses_the_end_of_what_takes_longer_than_any_did() -> None:
     (found,) = overdue_execution.judge(tick(), [running(last_progress_at=ago(4))], context())
     assert found.evidence["expected_end"] is None
-    assert "should end" not in found.explanation
+    assert "it ends about" not in found.explanation
+    assert "ended within a second" not in found.explanation
 
 
 def test_a_new_version_has_time_to_show_what_it_takes() -> None:
@@ -92,6 +121,16 @@ def test_waiting_does_not_count() -> None:
     assert overdue_execution.judge(tick(), [running(waited_s=250.0)], context()) == []
 
 
+def test_a_step_that_a_policy_calls_a_wait_does_not_count() -> None:
+    asked = running(taken_s={"ask": 250.0, "apply": 40.0})
+    assert overdue_execution.judge(tick(), [asked], context())
+    named = context({"policy": [{"step": "ask", "waiting_on": "human"}]})
+    assert overdue_execution.judge(tick(), [asked], named) == []
+    assert overdue_execution.judge(tick(), [{**asked, "taken_s": {"ask": 200.0}}], named)
+    assert overdue_execution.parameters(tick(), named)["names_waits"]
+    assert not overdue_execution.parameters(tick(), context())["names_waits"]
+
+
 def test_the_owners_word_stands_above_the_past() -> None:
     patient = context({"policy": [{"workflow": "order", "max_duration": "1h"}]})
     assert overdue_execution.judge(tick(), [running()], patient) == []
@@ -99,6 +138,7 @@ def test_the_owners_word_stands_above_the_past() -> None:
     quick = running(started_at=ago(20))
     (found,) = overdue_execution.judge(tick(), [quick], impatient)
     assert found.evidence["rule"] == "policy"
+    assert "raise the policy's max_duration" in found.next_steps[1]
 
 
 def test_a_declared_timeout_counts_waits_too() -> None:
@@ -106,6 +146,7 @@ def test_a_declared_timeout_counts_waits_too() -> None:
         tick(), [running(timeout_s=200.0, waited_s=299.0)], context()
     )
     assert found.evidence["rule"] == "declared"
+    assert "raise the timeout" in found.next_steps[1]
 
 
 def test_the_definition_of_the_workflow_may_declare_its_timeout() -> None:

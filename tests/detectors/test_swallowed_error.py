@@ -31,6 +31,8 @@ def row(**said: Any) -> dict[str, Any]:
         "ended_at": ago(60),
         "received_at": ago(59),
         "since_then": [("ship", False)],
+        "attempt": 1,
+        "max_attempts": None,
         **texts,
         **said,
     }
@@ -71,3 +73,10 @@ def test_little_known_judges_nothing() -> None:
 
 def test_a_policy_says_that_it_is_caught_on_purpose() -> None:
     assert judged(row(), policy=[{"workflow": "order", "step": "charge", "enabled": False}]) == []
+
+
+def test_what_exhausted_its_retries_is_told_as_that() -> None:
+    exhausted = row(attempt=3, max_attempts=3)
+    assert judged(exhausted) == []
+    assert judged(row(attempt=2, max_attempts=3))
+    assert judged(exhausted, disabled=["retries_exhausted"])
