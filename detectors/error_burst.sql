@@ -5,10 +5,10 @@
 WITH suspects AS
 (
     -- Before rows are deduplicated, which only makes failures fewer.
-    SELECT namespace, engine, workflow, step
+    SELECT cityHash64(namespace, engine, workflow, step) AS place
     FROM recent_attempt
     WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'backing_off') AND ended_at >= {from:DateTime64(6, 'UTC')}
-    GROUP BY namespace, engine, workflow, step
+    GROUP BY place
     HAVING count() >= {errors_min:UInt8}
 )
 SELECT
@@ -32,8 +32,8 @@ FROM
         AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND NOT historical
         AND workflow != ''
-        AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects)
-        AND execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects))
+        AND cityHash64(namespace, engine, workflow, step) IN (SELECT place FROM suspects)
+        AND execution_key IN (SELECT execution_key FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND cityHash64(namespace, engine, workflow, step) IN (SELECT place FROM suspects))
     GROUP BY namespace, engine, workflow, step, bin
 )
 GROUP BY namespace, engine, workflow, step

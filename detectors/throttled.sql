@@ -2,7 +2,7 @@
 -- told so, and each of them as soon as it was.
 WITH suspects AS
 (
-    SELECT DISTINCT namespace, engine, workflow, step
+    SELECT DISTINCT cityHash64(namespace, engine, workflow, step) AS place
     FROM recent_attempt
     WHERE folded >= {folded_from:UInt64} AND status IN ('failed', 'backing_off') AND match(toString(error_type), {throttles:String})
 )
@@ -32,7 +32,7 @@ FROM
             AND ended_at <= {until:DateTime64(6, 'UTC')}
             AND NOT historical
             AND workflow != ''
-            AND (namespace, engine, workflow, step) IN (SELECT namespace, engine, workflow, step FROM suspects)
+            AND cityHash64(namespace, engine, workflow, step) IN (SELECT place FROM suspects)
     )
     GROUP BY namespace, engine, downstream, workflow, step, bin
 )

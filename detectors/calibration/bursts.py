@@ -30,12 +30,13 @@ HIGHS_MAX: Final = 2_000
 """Windows far above the rate, of one step and length: what they teach is a mean."""
 KINDS: Final = ("failed", "timed_out", "throttled")
 THROTTLES: Final = (
-    r"(?i)throttl|too.?many.?requests|resource.?exhausted|rate.{0,2}(limit|exceed)|request.?limit.?exceed"
+    r"(?i)throttl|too.?many.?requests|resource.?exhausted|rate.{0,2}(limit|exceed|too.?large)"
+    r"|(request|bandwidth).?limit.?exceed|^limit.?exceeded.?exception$|^prior.?request.?not.?complete"
     r"|throughput.?exceed|quota.?exceed|concurren\w*.?limit|rps.?limit|^slow.?down$|(^|[^0-9])429([^0-9]|$)"
 )
 """Error types by which a service says that it is asked too much: AWS's `ThrottlingException`, `SlowDown`,
-`TooManyRequestsException`, `ProvisionedThroughputExceededException`; gRPC's and Temporal's `RESOURCE_EXHAUSTED`;
-HTTP's 429."""
+`TooManyRequestsException`, `ProvisionedThroughputExceededException` and the others that botocore calls so but for
+transactions in progress; gRPC's and Temporal's `RESOURCE_EXHAUSTED`; Cosmos DB's `RequestRateTooLarge`; HTTP's 429."""
 
 StepKey = tuple[str, str, str, str]
 """namespace, engine, workflow, step"""

@@ -26,6 +26,7 @@ OFTEN = BurstHabit(errors=400.0, attempts=1000.0)
         "ResourceExhausted", "RateExceeded", "RateLimitError", "rate_limit_exceeded", "RateLimitExceeded",
         "RequestLimitExceeded", "ProvisionedThroughputExceededException", "SlowDown", "429", "HTTP 429",
         "Http429", "QuotaExceeded", "ConcurrentInvocationLimitExceeded", "RpsLimit",
+        "LimitExceededException", "BandwidthLimitExceeded", "PriorRequestNotComplete", "RequestRateTooLarge",
     ],
 )  # fmt: skip
 def test_error_types_that_ask_for_less(error_type: str) -> None:
@@ -83,7 +84,7 @@ def test_downstreams_stay_apart_and_without_one_it_is_the_engine() -> None:
     found = judged(row("charge", 3), row("mail", 3, downstream=""))
     assert [one.title for one in found] == [
         "bank throttles charge of order",
-        "the engine custom throttles mail of order",
+        "The engine custom throttles mail of order",
     ]
     assert len({one.fingerprint for one in found}) == 2
 
