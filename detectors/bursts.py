@@ -6,7 +6,7 @@ until 15 minutes were quiet, although nothing is remembered from tick to tick.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 
 from detectors.calibration.bursts import BurstHabit
 from detectors.detector import Context, Row, folded_from, place_of
-from detectors.explaining import clock, counted, named, share
+from detectors.explaining import clock, counted, named, seldom, share
 from detectors.statistics.bursts import (
     ERRORS_MIN,
     WINDOWS_MIN,
@@ -189,12 +189,13 @@ def _shared(details: Sequence[Any]) -> dict[str, str]:
     return found
 
 
-def described(tick: Tick, burst: Burst, name: str, verb: str) -> str:
-    """Since when, how much, compared with what, how sure; `name` of what `verb` (failed, timed out)."""
+def described(tick: Tick, burst: Burst, name: str, verb: str, said: Collection[str] = ()) -> str:
+    """Since when, how much, compared with what, how sure; `name` of what `verb` (failed, timed out). `said`: what they
+    share that `name` tells already."""
     habit = burst.series.habit
     lasting = format_duration(round((burst.last_at - burst.since) / timedelta(seconds=1)))
     usual = (
-        f"usually {share(habit.errors / habit.attempts)} do ({habit.errors:,.0f} of {habit.attempts:,.0f} attempts "
+        f"usually {share(habit.errors / habit.attempts, 2)} do ({habit.errors:,.0f} of {habit.attempts:,.0f} attempts "
         "within a day before)"
         if habit.errors
         else f"of {habit.attempts:,.0f} attempts within a day before, none did"
@@ -202,7 +203,7 @@ def described(tick: Tick, burst: Burst, name: str, verb: str) -> str:
     words = (
         f"Since {clock(burst.since)} {burst.errors:,} of {counted(burst.attempts, 'attempt')} of {name} "
         f"{verb} ({share(burst.rate)}), within {lasting}; {usual}. So much more than usual happens by chance less "
-        f"than once in {one_in(burst.evidence):,} windows."
+        f"than once in {one_in(burst.evidence)} such stretches."
     )
     if tick.until - burst.last_at > timedelta(minutes=1):
         words += (
@@ -211,15 +212,17 @@ def described(tick: Tick, burst: Burst, name: str, verb: str) -> str:
         )
     if error := burst.shared.get("error_type"):
         words += f" Mostly with {error}."
-    places = ", ".join(f"{k} {v}" for k, v in burst.shared.items() if k != "error_type")
+    places = ", ".join(
+        f"{k} {v}" for k, v in burst.shared.items() if k not in ("error_type", *said)
+    )
     if places:
         words += f" Nearly all of them: {places}."
     return f"{words} Executions concerned: {named(burst.executions)}."
 
 
-def one_in(evidence: float) -> int:
+def one_in(evidence: float) -> str:
     """How seldom that is, as far as anyone can tell."""
-    return round(math.exp(min(evidence, math.log(1e12))))
+    return seldom(math.exp(min(evidence, 700.0)))
 
 
 def evidence_of(burst: Burst) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from detectors import budget
 from detectors.detector import Context, Detector, Row, folded_from, place_of
-from detectors.explaining import DOMINANT_SHARE, clock, counted, named
+from detectors.explaining import DOMINANT_SHARE, clock, counted, named, seldom
 from detectors.quiet import asked, look_parameters, quiet
 from detectors.silences import Silence, Silences
 from detectors.statistics.silence import EDGES_S
@@ -83,6 +84,7 @@ def _observe(tick: Tick, silence: Silence, hidden_by: str, context: Context) -> 
     stopped = silence.lost is None
     default = Severity.CRITICAL if stopped else Severity.WARNING
     where = _where(silence)
+    since = _since(tick.until, silence)
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(place, default),
@@ -94,11 +96,11 @@ def _observe(tick: Tick, silence: Silence, hidden_by: str, context: Context) -> 
         key=f"{dimension}:{value}",
         executions=silence.executions,
         count=len(silence.executions),
-        since=_since(tick.until, silence),
+        since=since,
         title=f"Nothing ends any more: {where}" if stopped else f"Too little ends: {where}",
-        explanation=_explain(silence, where, _since(tick.until, silence)),
+        explanation=_explain(silence, where, since, budget.share(context.config, DETECTOR.id)),
         evidence=_evidence(silence),
-        next_steps=_next_steps(silence, where),
+        next_steps=_next_steps(silence, where, silence.closed_at if stopped else since),
         hidden_by=hidden_by,
     )
 
@@ -140,7 +142,7 @@ def _chance(silence: Silence) -> float:
     return float(math.exp(-min(silence.score, 700.0)))
 
 
-def _explain(silence: Silence, where: str, since: datetime) -> str:
+def _explain(silence: Silence, where: str, since: datetime, wrong_per_week: float) -> str:
     lasting = format_duration(silence.silent_s)
     attempts = counted(silence.open, "attempt")
     are = "is" if silence.open == 1 else "are"
@@ -150,23 +152,14 @@ def _explain(silence: Silence, where: str, since: datetime) -> str:
         ended = counted(round(silence.lost.ended), "attempt")
         overdue = counted(len(silence.executions), "execution")
         return (
-            f"On {where} {ended} ended in the {lasting} since {clock(since)}, and {overdue} should have gone on long "
-            f"ago: less than two thirds of what should have. {attempts} {are} open. {usual} {waiting}"
+            f"On {where} {ended} ended in the {lasting} since {clock(since)}, less than two thirds of what should "
+            f"have; {overdue} should have gone on long ago. {attempts} {are} open. The limit is set so that of all "
+            f"that is watched less than {wrong_per_week:.2g} a week are called so wrongly. {usual} {waiting}"
         )
     return (
         f"On {where} nothing has ended for {lasting}, since {clock(since)}, although {attempts} {are} open. Where "
-        f"everything goes well, such a silence comes less than once in {_odds(silence)}. The last end was at "
-        f"{clock(silence.closed_at)}. {usual} {waiting}"
-    )
-
-
-def _odds(silence: Silence) -> str:
-    """`12,000 times`; nobody can tell apart what is even rarer."""
-    times = 1 / _chance(silence)
-    return (
-        "a billion times"
-        if times >= 1e9
-        else f"{round(times, -int(math.log10(times)) + 1):,.0f} times"
+        f"everything goes well, such a silence comes less than once in {seldom(1 / _chance(silence))} times. The last "
+        f"end was at {clock(silence.closed_at)}. {usual} {waiting}"
     )
 
 
@@ -178,9 +171,9 @@ def _pace(per_week: float) -> str:
     return f"{per_week / 7:.3g} a day"
 
 
-def _next_steps(silence: Silence, where: str) -> tuple[str, ...]:
+def _next_steps(silence: Silence, where: str, since: datetime) -> tuple[str, ...]:
     dimension, _, _, _, value = silence.group
-    after = clock(silence.closed_at)
+    after = clock(since)
     first = {
         "queue": f"Look whether workers are running that listen to {where}, and at their logs since {after}.",
         "downstream": f"Look whether {value} answers, and whether calls to it have a timeout.",
@@ -189,7 +182,8 @@ def _next_steps(silence: Silence, where: str) -> tuple[str, ...]:
     }[dimension]
     return (
         first,
-        "What waits goes on by itself when this is repaired; nothing has to be started again for it.",
+        "What nobody has started yet goes on by itself when this is repaired; what ran on a worker that is gone needs "
+        "a timeout, or to be started again.",
     )
 
 

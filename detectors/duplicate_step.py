@@ -145,7 +145,7 @@ _KINDS: Final = {
 
 
 def _what(kinds: Sequence[str]) -> str:
-    return "has one effect asked for by" if kinds == ["same_effect"] else "ran twice in"
+    return "was to have one and the same effect in" if kinds == ["same_effect"] else "ran twice in"
 
 
 def _where(executions: Sequence[str]) -> str:

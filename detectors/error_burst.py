@@ -87,7 +87,7 @@ def _observe_trend(place: Place, trend: Trend, context: Context) -> Observation:
             f"Since {clock(trend.since)} {trend.errors:,.0f} of {trend.attempts:,.0f} attempts of {step} of {workflow} "
             f"have failed ({share(now)}), {times}: {trend.errors_before:,.0f} of {trend.attempts_before:,.0f} in the "
             f"week up to then ({share(before)}). No hour alone shows this trend. By chance it happens less than once "
-            f"in {one_in(trend.evidence):,} such stretches."
+            f"in {one_in(trend.evidence)} such stretches."
         ),
         evidence={
             "errors": trend.errors,

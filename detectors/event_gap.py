@@ -145,7 +145,7 @@ def _observe(
     explanation += (
         f"It may be on its way: after {format_duration(confirm_s)} it counts as lost."
         if suspected
-        else f"It has not come for {format_duration(confirm_s)} and counts as lost. "
+        else f"It has not come within {format_duration(confirm_s)} and counts as lost. "
         "Sequence numbers have no holes, so this is certain."
     )
     if len(executions) > 1:

@@ -1,5 +1,6 @@
 """Words that several detectors need: places, times, shares, comparisons with the past."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,9 +41,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def share(value: float) -> str:
-    """`99.7 %`, without pretending to more digits than matter."""
-    return f"{100 * value:.3g} %"
+def share(value: float, digits: int = 3) -> str:
+    """`99.7 %`, without pretending to more digits than matter; 100 % is all."""
+    rounded = float(f"{100 * value:.{digits}g}")
+    percent = f"{rounded:.10f}".rstrip("0").rstrip(".")
+    if percent == "100" and value < 1:
+        percent = f"{min(100 * value, 99.99):.4g}"
+    return f"{percent} %"
 
 
 def compared(learned: Learned, what: str) -> str:
@@ -64,24 +69,34 @@ def compared(learned: Learned, what: str) -> str:
 
 
 def ended_by(learned: Learned, what: str, age_s: float) -> str:
-    """` 99.5 % of them had ended by this age.`; empty where all had, which `compared` tells, or it is
-    not known."""
+    """` At least 99.5 % of these attempts had ended by this age.`; empty where all had, which `compared` tells, or
+    where it is not known."""
     share_ended = learned.spread.ended_by(age_s)
     if not 0 < share_ended < 1:
         return ""
-    return f" {share(share_ended)} of these {what}s had ended by this age."
+    return f" At least {share(share_ended)} of these {what}s had ended by this age."
 
 
-def sureness(learned: Learned, what: str) -> str:
-    """How seldom a healthy thing gets that late."""
-    one_in = round(1 / learned.threshold.alpha)
+def sureness(learned: Learned, what: str, allowed_s: float = 0.0) -> str:
+    """How seldom a healthy thing gets that late. `allowed_s`: how long it may take however quick it usually is."""
+    limit_s = learned.limit_s or 0.0
     words = (
-        f"A healthy {what} takes longer than {format_duration(learned.limit_s or 0.0)} "
-        f"less than once in {one_in:,}"
+        f"A healthy {what} takes longer than {format_duration(limit_s)} "
+        f"less than once in {seldom(1 / learned.threshold.alpha)}"
     )
     if learned.threshold.rule == "cold_start":
-        return f"{words}, as far as {counted(learned.spread.n, what)} can tell."
+        words += f", as far as {counted(learned.spread.n, what)} can tell"
+    if allowed_s > limit_s:
+        words += f"; up to {format_duration(allowed_s)} is always allowed"
     return f"{words}."
+
+
+def seldom(one_in: float) -> str:
+    """`12,000`, without pretending to more digits than matter; nobody can tell apart what is even rarer than once
+    in a billion."""
+    if one_in >= 1e9:
+        return "a billion"
+    return f"{round(one_in, 1 - math.floor(math.log10(max(one_in, 1.0)))):,.0f}"
 
 
 def learned_evidence(learned: Learned) -> dict[str, Any]:
@@ -110,16 +125,26 @@ def dominant(rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
-def dominant_words(found: dict[str, str], n: int) -> str:
-    """` All of them on queue payments, downstream stripe.`"""
+def dominant_words(found: dict[str, str], n: int, verb: str = "ran") -> str:
+    """` Nearly all of these executions: queue payments.`, or what the only one does: ` It waits on …`."""
     if not found:
         return ""
     listed = ", ".join(f"{name} {value}" for name, value in found.items())
-    return f" It ran on {listed}." if n == 1 else f" Nearly all of them: {listed}."
+    return f" It {verb} on {listed}." if n == 1 else f" Nearly all of these executions: {listed}."
 
 
-def named(ids: Sequence[str], limit: int = 3) -> str:
-    """`o-1, o-2, o-3 and 4 more`."""
-    more = len(ids) - limit
-    head = ", ".join(ids[:limit])
-    return f"{head} and {more} more" if more > 0 else head
+def so_have(others: Sequence[str], n: int) -> str:
+    """` So has 1 other execution: o-2.`, of which there are `n`; empty where there is none."""
+    if not n:
+        return ""
+    return (
+        f" So {'has' if n == 1 else 'have'} {counted(n, 'other execution')}: {named(others, n=n)}."
+    )
+
+
+def named(ids: Sequence[str], limit: int = 3, n: int | None = None) -> str:
+    """`o-1, o-2, o-3 and 4 more`. `n`: how many there are, where not all of them are known by name."""
+    shown = ids[:limit]
+    more = (len(ids) if n is None else n) - len(shown)
+    head = ", ".join(shown)
+    return f"{head} and {more:,} more" if more > 0 else head

@@ -114,7 +114,7 @@ def _observe(
     told = f": {first.error_message}" if first.error_message else ""
     explanation = (
         f"{named(executions)} of {workflow} {ended}{where}{error}{told}, "
-        f"first at {clock(first.ended_at)}."
+        f"{'first ' if count > 1 else ''}at {clock(first.ended_at)}."
     )
     if wanted == "unusual":
         explanation += (

@@ -57,16 +57,18 @@ def observe(
         if not row["suspects"]:
             attempts[row["call"]].append(row)
     last = [row for row in rows if row["suspects"] and execution_key(row) not in context.explained]
+    came = suspects.came(row for row in rows if row["suspects"])
     observations = []
     for group in grouped(last, "namespace", "engine", "workflow", "step").values():
-        if not context.enabled(place_of(group[0])):
+        place = place_of(group[0])
+        if not context.enabled(place):
             continue
         told, hidden_by = split_by_silence(group, context)
         failing = [_failing(row, attempts) for row in told]
         stuck = [one for one in failing if _is_stuck(tick, one, still_s, context)]
         if stuck:
             stuck.sort(key=lambda one: (one.since, one.row["execution_id"]))
-            count = len(stuck) + suspects.beyond(group, len(stuck))
+            count = len(stuck) + suspects.beyond(group, len(stuck), came[place])
             observations.append(_observe(detector, stuck, count, hidden_by, context))
     return observations
 
@@ -115,7 +117,8 @@ def _observe(
         count=count,
         since=first.since,
         title=f"The code of {workflow} fails again and again with {error} in {where}",
-        explanation=_explain(first, shown, executions, count) + dominant_words(common, count),
+        explanation=_explain(first, shown, executions, count)
+        + dominant_words(common, count, "runs"),
         evidence={
             "rule": "code_fails",
             "attempt": first.row["attempt"],
@@ -144,9 +147,8 @@ def _explain(first: Failing, shown: Failing, executions: Sequence[str], count: i
         whose = "" if shown is first else f" (in {shown.row['execution_id']})"
         words += f" It failed with {told}{whose}."
     if count > 1:
-        words += (
-            f" The same holds for {counted(count - 1, 'other execution')}: {named(executions[1:])}."
-        )
+        others = counted(count - 1, "other execution")
+        words += f" The same holds for {others}: {named(executions[1:], n=count - 1)}."
     return f"{words} The engine tries again without end; until one attempt works, the execution does not go on."
 
 

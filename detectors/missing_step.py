@@ -23,6 +23,8 @@ from stallwatch.model.ticks import Tick
 
 SOURCE_MIN: Final = 50
 """Executions of the version that went there, or were alike but for one run: with fewer, no way is new."""
+TOLD_MIN: Final = 4
+"""Runs for each that is absent: then most of the execution was told."""
 LEARNING_LAG: Final = timedelta(days=1)
 """What was seen once is known after a day: what is told today must not teach itself in the next hour."""
 
@@ -89,8 +91,10 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
 
 
 def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
-    """What a completed execution lacks between its steps that was watched from its beginning: nobody lost what was not
-    told to us, and who tells only of a part of an execution lost nothing before and behind it."""
+    """What a completed execution lacks that was watched from its beginning: nobody lost what was not told to us.
+
+    Before and behind all that ran only where most of the execution was told: who tells of a part of it lost nothing.
+    """
     depth = row["depth"]
     rosters = flow.rosters.get(depth)
     roster = roster_of(tuple(row["course"])) if row["completed"] and row["whole"] else None
@@ -99,6 +103,8 @@ def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
     absence = rosters.absence(roster, row["workflow_version"], before, SOURCE_MIN)
     if absence is None:
         return None
+    if len(roster) >= TOLD_MIN * len(absence.runs):
+        return absence
     ran = {step for step, _ in roster}
     runs = tuple(run for run in absence.runs if flow.lies_among(depth, run[0], ran))
     return absence._replace(runs=runs) if runs else None

@@ -20,7 +20,7 @@ from detectors.detector import (
     place_of,
     split_by_silence,
 )
-from detectors.explaining import clock, counted, dominant, dominant_words, named
+from detectors.explaining import clock, counted, dominant, dominant_words, so_have
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -30,6 +30,9 @@ TIMER_LATENESS_MIN_S: Final = 10.0
 NEVER_MS: Final = 10**15
 TOLD_MOST: Final = 20_000
 """Of each step the oldest so many waits are judged."""
+
+_AWAITED: Final = {"human": "person", "child": "child execution"}
+"""Where a person says it in other words."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _observe(place: Place, overdue: list[Overdue], hidden_by: str, context: Cont
         count=len(executions),
         since=first.row["waiting_since"],
         title=f"The {what} {step} of {workflow} is overdue in {where}",
-        explanation=_explain(first, executions) + dominant_words(common, len(executions)),
+        explanation=_explain(first, executions) + dominant_words(common, len(executions), "waits"),
         evidence={
             "rule": first.rule,
             "age_s": round(first.age_s, 3),
@@ -146,19 +149,26 @@ def _explain(first: Overdue, executions: tuple[str, ...]) -> str:
     if first.rule == "due":
         words = (
             f"The timer that {name} waits for in {executions[0]} was due at {clock(first.since)} and has not "
-            f"fired for {format_duration(first.age_s)}. It may be {format_duration(first.allowed_s)} late."
+            f"fired for {format_duration(first.age_s)}. {_lateness_words(row, first.allowed_s)}"
         )
     else:
-        what = f" for a {row['waiting_on']}" if row["waiting_on"] else ""
+        awaited = _AWAITED.get(row["waiting_on"], row["waiting_on"])
+        what = f" for a {awaited}" if awaited else ""
         words = (
             f"{name} has been waiting{what} for {format_duration(first.age_s)} in {executions[0]}, since "
             f"{clock(first.since)}. Its owner allows {format_duration(first.allowed_s)}."
         )
-    if len(executions) > 1:
-        words += (
-            f" So have {counted(len(executions) - 1, 'other execution')}: {named(executions[1:])}."
-        )
-    return words
+    return words + so_have(executions[1:], len(executions) - 1)
+
+
+def _lateness_words(row: Row, allowed_s: float) -> str:
+    """How late it may be, and by what."""
+    if allowed_s <= TIMER_LATENESS_MIN_S:
+        return f"Up to {format_duration(allowed_s)} late is always allowed."
+    return (
+        f"By how late timers of {row['engine']} fired in the last 7 days, up to {format_duration(allowed_s)} late is "
+        "allowed."
+    )
 
 
 def _next_steps(first: Overdue) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from detectors.detector import (
     place_of,
     split_by_silence,
 )
-from detectors.explaining import clock, counted, dominant, dominant_words, named
+from detectors.explaining import clock, counted, dominant, dominant_words, named, sureness
 from detectors.fan_outs import FanOut, fan_outs
 from detectors.stalled_step import YOUNGEST_S, Late, backoff_s, calls_a_child, find_late
 from stallwatch.model.durations import format_duration
@@ -158,6 +158,7 @@ def _observe(
     common = dominant(rows)
     where = executions[0] if count == 1 else counted(count, "execution")
     verb = "hangs" if first.late else "failed for good"
+    ran = "runs" if first.late else "ran"
     joins = tuple(dict.fromkeys(join for one in partials for join in one.joins))
     return Observation(
         detector=DETECTOR.id,
@@ -170,7 +171,8 @@ def _observe(
         count=count,
         since=_since(first),
         title=f"{step} of {workflow} {verb} in one branch while others are done in {where}",
-        explanation=_explain(tick, place, partials, executions) + dominant_words(common, count),
+        explanation=_explain(tick, place, partials, executions)
+        + dominant_words(common, count, ran),
         evidence={
             "rule": first.late.rule if first.late else "failed",
             "branch": first.row["branch"],
@@ -202,8 +204,7 @@ def _explain(
     if first.late:
         words = (
             f"In {row['execution_id']} of {workflow} {step} of branch {row['branch']} has been open for "
-            f"{format_duration(age_s)}, since {clock(_since(first))}: longer than the "
-            f"{format_duration(first.late.limit_s)} that it may take."
+            f"{format_duration(age_s)}, since {clock(_since(first))}: {_lateness_words(first.late)}"
         )
     else:
         error = row["error_type"] or "an error without a type"
@@ -215,7 +216,7 @@ def _explain(
     finished = "branch" if len(first.done) == 1 else "branches"
     words += f" Of {first.branches} branches, {finished} {named(first.done)} completed"
     words += (
-        f", and {named(first.joins)} waits for all of them."
+        f", and {named(first.joins)} {'waits' if len(first.joins) == 1 else 'wait'} for all of them."
         if first.joins
         else ", and nothing has begun behind them: the execution waits."
     )
@@ -223,6 +224,21 @@ def _explain(
         others = counted(len(executions) - 1, "other execution")
         words += f" The same holds for {others}: {named(executions[1:])}."
     return words
+
+
+def _lateness_words(late: Late) -> str:
+    """For how long what has not happened, what is allowed, and how sure that is."""
+    age, limit = format_duration(late.age_s), format_duration(late.limit_s)
+    sure = (
+        f" {sureness(late.learned, late.what)}"
+        if late.learned is not None and late.rule == late.learned.threshold.rule
+        else ""
+    )
+    if late.rule == "backoff":
+        return f"its retry has not come for {age}, where {limit} is allowed."
+    if late.silent:
+        return f"without a heartbeat for {age}, where {limit} is allowed.{sure}"
+    return f"longer than it may.{sure}" if sure else f"longer than the {limit} that it may take."
 
 
 DETECTOR: Final = Detector(

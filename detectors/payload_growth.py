@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from detectors.calibration.payloads import COMPARED, Payloads, Sizes, near_limits
 from detectors.detector import Context, Detector, Place, Row, folded_from, place_of
-from detectors.explaining import clock, named, share
+from detectors.explaining import clock, counted, named, share
 from detectors.limits import PAYLOAD_LIMIT_BYTES, PAYLOAD_NEAR
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -19,19 +19,21 @@ LATELY: Final = timedelta(hours=1)
 DOUBLED: Final = 2.0
 LATELY_MIN: Final = 100
 """From so many on, what came lately is held against what came COMPARED or more times before."""
+P99_MIN: Final = 100
 NEAR_SHARE: Final = 0.01
 """What more than this share is beyond, the p99 is beyond."""
 
 
 @dataclass(frozen=True)
 class Grown:
-    """How large a step's payloads are `now`, and either how many of them (`near`) are beyond `floor` bytes, near the
-    engine's limit, or how large they were `before`: then `floor` is twice their p99."""
+    """How large a step's payloads are `now`, and either which share (`near`, `of` so many) is beyond `floor` bytes,
+    near the engine's limit, or how large they were `before`: then `floor` is twice their p99."""
 
     now: Sizes
     since: datetime
     floor: float
     near: float | None = None
+    of: int = 0
     before: Payloads | None = None
 
 
@@ -73,7 +75,7 @@ def _near(engine: str, row: Row | None, past: Payloads | None) -> Grown | None:
     if near <= NEAR_SHARE * n:
         return None
     now, since = max(seen, key=lambda one: one[0].p99)
-    return Grown(now, since, PAYLOAD_NEAR * limit, near=near / n)
+    return Grown(now, since, PAYLOAD_NEAR * limit, near=near / n, of=n)
 
 
 def _doubled(row: Row | None, past: Payloads | None) -> Grown | None:
@@ -143,10 +145,14 @@ def _observe(place: Place, grown: Grown, row: Row | None, context: Context) -> O
 
 
 def _near_words(name: str, grown: Grown, limit: int | None) -> str:
+    now = grown.now
+    # The p99 of fewer is the largest of them.
+    which = "p99" if now.n >= P99_MIN else "largest"
     return (
-        f"{share(grown.near or 0.0)} of the latest payloads of {name} are beyond {_bytes(grown.floor)}, "
-        f"{share(PAYLOAD_NEAR)} of the {_bytes(limit or 0)} that the engine takes; more than that fails the step. "
-        f"Since {clock(grown.since)} the p99 of {grown.now.n:,} payloads is {_bytes(grown.now.p99)}."
+        f"{share(grown.near or 0.0, 2)} of the latest {counted(grown.of, 'payload')} of {name} are beyond "
+        f"{_bytes(grown.floor)}, {share(PAYLOAD_NEAR)} of the {_bytes(limit or 0)} that the engine takes; a payload "
+        f"that is larger fails the step. Since {clock(grown.since)} the {which} of {counted(now.n, 'payload')} is "
+        f"about {_bytes(now.p99)}."
     )
 
 

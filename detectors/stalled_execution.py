@@ -3,7 +3,7 @@
 The former is held against how long executions of this workflow stood still after the same step before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -56,10 +56,13 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         row for row in rows if not row["attempt"] and execution_key(row) not in context.explained
     ]
     idle.sort(key=lambda row: (row["last_progress_at"], row["execution_id"]))
-    return observations + _standstills(tick, idle, context)
+    came = suspects.came(row for row in rows if not row["attempt"])
+    return observations + _standstills(tick, idle, came, context)
 
 
-def _standstills(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
+def _standstills(
+    tick: Tick, rows: Sequence[Row], came: Mapping[Place, int], context: Context
+) -> list[Observation]:
     observations = []
     for group in grouped(rows, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
@@ -70,7 +73,7 @@ def _standstills(tick: Tick, rows: Sequence[Row], context: Context) -> list[Obse
         told, hidden_by = split_by_silence(group, context)
         idle = [row for row in told if _idle_s(context.as_of_engine(tick, row), row) > limit_s]
         if idle:
-            beyond = suspects.beyond(group, len(idle))
+            beyond = suspects.beyond(group, len(idle), came[place])
             observations.append(
                 _observe(tick, place, idle, beyond, learned, limit_s, hidden_by, context)
             )
@@ -113,8 +116,8 @@ def _observe(
     )
     if count > 1:
         others = counted(count - 1, "other execution")
-        explanation += f" The same holds for {others}: {named(executions[1:])}."
-    explanation += f" {compared(learned, 'such gap')} {sureness(learned, 'gap')}"
+        explanation += f" The same holds for {others}: {named(executions[1:], n=count - 1)}."
+    explanation += f" {compared(learned, 'such gap')} {sureness(learned, 'gap', IDLE_MIN_S)}"
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(place, Severity.WARNING),

@@ -28,14 +28,13 @@ from detectors.detector import (
 from detectors.explaining import (
     clock,
     compared,
-    counted,
     declared_in,
     dominant,
     dominant_words,
     ended_by,
     learned_evidence,
     limit_source,
-    named,
+    so_have,
     sureness,
 )
 from detectors.statistics.threshold import ALPHA_MIN
@@ -72,6 +71,13 @@ class Late:
         return self.rule not in ("heartbeat", "backoff")
 
     @property
+    def silent(self) -> bool:
+        """Whether what has not come is a heartbeat."""
+        beat_at = self.row["last_heartbeat_at"]
+        beaten = beat_at is not None and beat_at >= self.row["begun_at"]
+        return self.rule == "heartbeat" or (beaten and self.rule not in ("declared", "backoff"))
+
+    @property
     def source(self) -> str:
         """The definition that declares the limit; empty: the attempt itself, or none does."""
         return limit_source(self.row, self.limit)
@@ -88,6 +94,7 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each step with late attempts, the oldest execution first."""
     observations = []
+    came = suspects.came(rows)
     unexplained = [row for row in rows if execution_key(row) not in context.explained]
     for group in grouped(unexplained, "namespace", "engine", "workflow", "step").values():
         place = place_of(group[0])
@@ -106,7 +113,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             and (found := find_late(context.as_of(tick, row), row, context.calibration)) is not None
         ]
         if late:
-            beyond = suspects.beyond(group, len(late))
+            beyond = suspects.beyond(group, len(late), came[place])
             observations.append(_observe(place, late, beyond, hidden_by, context))
     return observations
 
@@ -250,23 +257,28 @@ def _explain(name: str, late: list[Late], executions: tuple[str, ...], count: in
             f"{name} was scheduled {age} ago in {executions[0]}, at {clock(row['begun_at'])}, and has not ended: "
             "spans cannot tell whether it runs or still waits for a worker."
         )
-    last_at = row["last_heartbeat_at"]
-    if oldest.rule == "heartbeat" or (last_at is not None and oldest.rule != "declared"):
-        told = "has told no heartbeat" if last_at is None else "has told no further heartbeat"
-        first = f"{name} {told} for {age} in {executions[0]}."
+    if oldest.silent:
+        beaten = _silent_from(row) > row["begun_at"]
+        told = "has told no further heartbeat" if beaten else "has told no heartbeat"
+        first = f"{name} {told} for {age} in {executions[0]}, since {clock(_silent_from(row))}."
     elif oldest.rule == "backoff":
         first = (
             f"{name} was to be tried again in {executions[0]} {format_duration(backoff_s(row))} "
-            f"after {clock(row['retrying_at'])}, and has not been for {age}."
+            f"after {clock(row['retrying_at'])}, and has not been in the {age} since then."
         )
-    if count > 1:
-        first += f" So have {counted(count - 1, 'other execution')}: {named(executions[1:])}."
-    first += _declared_words(oldest)
-    if oldest.learned is None:
+    first += so_have(executions[1:], count - 1) + _declared_words(oldest)
+    # How long attempts take says nothing of a heartbeat that was promised.
+    if oldest.learned is None or oldest.rule == "heartbeat":
         return first
     what, learned = oldest.what, oldest.learned
     ended = ended_by(learned, what, oldest.age_s) if oldest.aged else ""
     return f"{first} {compared(learned, what)}{ended} {sureness(learned, what)}"
+
+
+def _silent_from(row: Row) -> datetime:
+    """The last heartbeat of the attempt; its beginning, while it has told none."""
+    begun_at: datetime = row["begun_at"]
+    return max(begun_at, row["last_heartbeat_at"] or begun_at)
 
 
 def _declared_words(oldest: Late) -> str:
@@ -286,7 +298,9 @@ def _declared_words(oldest: Late) -> str:
 def _next_steps(oldest: Late, common: dict[str, str]) -> tuple[str, ...]:
     row = oldest.row
     where = f"worker {row['worker']}" if row["worker"] else "the worker that started it"
-    steps = [f"Look whether {where} is still alive, and at its log since {clock(row['begun_at'])}."]
+    steps = [
+        f"Look whether {where} is still alive, and at its log since {clock(_silent_from(row))}."
+    ]
     if "downstream" in common:
         steps.append(f"Look whether {common['downstream']} answers.")
     # What is declared in our configuration the engine does not know.

@@ -172,8 +172,8 @@ def _observe(
 def _explain(workflow: str, found: Sequence[Regression], executions: Sequence[str]) -> str:
     first = found[0]
     words = (
-        f"In {first.execution_id} of {workflow} {first.step} came again at {clock(first.since)}, after {first.later} "
-        "had completed, which comes later. "
+        f"In {first.execution_id} of {workflow} {first.step} came again at {clock(first.since)}, after {first.later}, "
+        "which comes later, had completed. "
     )
     if first.by == "sequence":
         words += (

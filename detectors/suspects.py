@@ -4,6 +4,7 @@ A statement looks limits up by a hash of the place. They may be lower than what 
 higher.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -40,13 +41,20 @@ def limits(limits_s: Mapping[tuple[str, ...], float]) -> dict[str, Any]:
     return {"places": places, "limits_s": list(known.values()), **ROWS}
 
 
-def beyond(rows: Iterable[Row], judged_late: int) -> int:
+def came(rows: Iterable[Row]) -> Counter[Place]:
+    """How many rows of each place a statement brought, those included that something else explains."""
+    return Counter(
+        (row["namespace"], row["engine"], row["workflow"], row.get("step", "")) for row in rows
+    )
+
+
+def beyond(rows: Iterable[Row], judged_late: int, came: int) -> int:
     """How many of the same place stay in the store because they are too many: they are younger than those that came,
-    so they count as late where all of those are."""
+    so they count as late where all of those are that were judged (`rows`)."""
     rows = list(rows)
     if not rows or judged_late < len(rows):
         return 0
-    return max(0, int(rows[0].get("suspects", 0)) - len(rows))
+    return max(0, int(rows[0].get("suspects", 0)) - came)
 
 
 def _declared_s(calibration: Calibration) -> Iterable[tuple[Place, float]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from detectors.calibration import Learned
 from detectors.detector import Context, Detector, Row
-from detectors.explaining import clock, learned_evidence
+from detectors.explaining import clock, compared, learned_evidence, sureness
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -47,7 +47,6 @@ def _observe(
     learned: Learned,
     context: Context,
 ) -> Observation:
-    spread = learned.spread
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(("", "", "", ""), Severity.CRITICAL),
@@ -56,10 +55,8 @@ def _observe(
         title=f"Nothing more is heard from {sender}",
         explanation=(
             f"{sender} has sent nothing since {clock(last_at)}, for {format_duration(silent_s)}. "
-            f"In the last 7 days it was silent {spread.n:,} times, 99 % of them for at most "
-            f"{format_duration(spread.p99_s)} and never longer than "
-            f"{format_duration(spread.longest_s)}. As long as nothing comes, findings that rest on "
-            "what it reports are unknown."
+            f"{compared(learned, 'pause')} {sureness(learned, 'pause', SILENCE_MIN_S)} "
+            "As long as nothing comes, findings that rest on what it reports are unknown."
         ),
         evidence={
             "sender": sender,

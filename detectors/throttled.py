@@ -72,8 +72,10 @@ def _observe(tick: Tick, burst: Burst, context: Context) -> Observation:
         executions=burst.executions,
         count=len(burst.executions),
         since=burst.since,
-        title=f"{who} throttles {callers}",
-        explanation=described(tick, burst, f"{callers} against {who}", "were throttled"),
+        title=f"{first['downstream'] or f'The engine {place[1]}'} throttles {callers}",
+        explanation=described(
+            tick, burst, f"{callers} against {who}", "were throttled", ("downstream",)
+        ),
         evidence={**evidence_of(burst), "downstream": first["downstream"]},
         next_steps=(
             f"Ask {who} less often: fewer workers, a limit of calls per second, more backoff with jitter.",

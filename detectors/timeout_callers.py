@@ -54,7 +54,11 @@ def _observe_caller(
 ) -> Observation:
     namespace, engine, workflow, step = place
     child = row["workflow"]
-    whose = f"{step} of {workflow}" if is_steps else f"{workflow}, whose step {step} it is,"
+    whose = (
+        f"{step} of {workflow}"
+        if is_steps
+        else f"{step} of {workflow} declares no timeout, and {workflow} as a whole"
+    )
     return Observation(
         detector=_ID,
         severity=context.severity(place, Severity.CRITICAL),
@@ -69,9 +73,9 @@ def _observe_caller(
         title=f"{step} of {workflow} gives up before {child}, which it starts",
         explanation=(
             f"{whose} gives up after {format_duration(caller_s)}, but {child}, which it starts, may take "
-            f"{format_duration(row['timeout_s'])}: {row['execution_id']} declares that since "
-            f"{clock(row['started_at'])}. What is called goes on when "
-            "nobody waits for it any more, and a retry starts it a second time."
+            f"{format_duration(row['timeout_s'])}, as declared by {row['execution_id']}, which began at "
+            f"{clock(row['started_at'])}. What is called goes on when nobody waits for it any more, and a retry starts "
+            "it a second time."
         ),
         evidence={
             "caller_timeout_s": caller_s,

@@ -155,12 +155,8 @@ def _observe(
     is_one = bool(longest) and worst.steps[longest] > STEP_SHARE * worst.seconds
     is_short = outer.timeout_s < worst.seconds
     timeout = format_duration(outer.timeout_s)
-    by = f", {declared_in(outer.source)}" if outer.source else ""
-    words = f"{workflow} is ended after {timeout}{by}, in force since {clock(outer.declared_at)}."
-    evidence: dict[str, Any] = {
-        "timeout_s": outer.timeout_s,
-        "worst_case_s": round(worst.seconds, 3),
-    }
+    words = f"{workflow} is ended after {timeout}, {_declared_words(outer)}."
+    evidence: dict[str, Any] = {"timeout_s": outer.timeout_s}
     needed_s = 0.0
     if graph is not None:
         needed_s = graph.p999_s
@@ -178,9 +174,8 @@ def _observe(
             f"{parts}. So the whole is given up while its steps are within what they are allowed, and their last "
             "retries never come."
         )
+        evidence["worst_case_s"] = round(worst.seconds, 3)
         evidence["steps_s"] = {step: round(s, 3) for step, s in worst.steps.items()}
-    if outer.executions:
-        words += f" So declared by {named(outer.executions)}."
     return Observation(
         detector=DETECTOR.id,
         severity=context.severity(
@@ -197,12 +192,24 @@ def _observe(
         title=(
             f"{workflow} is given up after {timeout}, too soon for healthy executions"
             if graph is not None
-            else f"{workflow} is given up after {timeout}, its steps may take {format_duration(worst.seconds)}"
+            else f"{workflow} is given up after {timeout}, but its steps may take {format_duration(worst.seconds)}"
         ),
         explanation=words,
         evidence=evidence,
         next_steps=_next_steps(workflow, needed_s, worst if is_short else Worst()),
     )
+
+
+def _declared_words(outer: Outer) -> str:
+    """Where that is declared, and when."""
+    if outer.executions:
+        latest = clock(outer.declared_at)
+        count = len(outer.executions)
+        began = "which began" if count == 1 else "the latest of which began"
+        return f"as declared by {named(outer.executions)}, {began} at {latest}"
+    if outer.source:
+        return f"{declared_in(outer.source)}, as of {clock(outer.declared_at)}"
+    return f"as an execution declared that began at {clock(outer.declared_at)}"
 
 
 def _next_steps(workflow: str, needed_s: float, worst: Worst) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _observe(
         count=count,
         since=row["scheduled_at"],
         title=f"No worker takes the workflow task of {workflow} from {queue} in {where}",
-        explanation=_explain(oldest, queue, executions) + dominant_words(shared, count),
+        explanation=_explain(oldest, queue, executions) + dominant_words(shared, count, "waits"),
         evidence=evidence,
         next_steps=(
             f"Look whether any worker for {workflow} listens to {queue}, and whether its name is right where the "
@@ -138,5 +138,16 @@ def _explain(oldest: Untaken, queue: str, executions: Sequence[str]) -> str:
         others = counted(len(executions) - 1, "other execution")
         words += f" So it is in {others}: {named(executions[1:])}."
     if oldest.learned is None:
-        return f"{words} Healthy workers take such work within milliseconds."
-    return f"{words} {compared(oldest.learned, 'such gap')} {sureness(oldest.learned, 'gap')}"
+        words += " Healthy workers take such work within milliseconds"
+        return f"{words}; up to {format_duration(oldest.limit_s)} is allowed here."
+    before = row["last_step"] or "the start"
+    words += f" This is held against the gaps after {before} in executions of {row['workflow']}:"
+    is_whole = oldest.limit_s < max(oldest.learned.limit_s or 0.0, LEAST_S)
+    sure = sureness(oldest.learned, "gap", 0.0 if is_whole else LEAST_S)
+    words += f" {compared(oldest.learned, 'such gap')} {sure}"
+    if is_whole:
+        limit = format_duration(oldest.limit_s)
+        words += (
+            f" It is told after {limit}: by then the execution as a whole takes longer than it may."
+        )
+    return words

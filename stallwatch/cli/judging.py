@@ -32,7 +32,7 @@ from stallwatch.model.durations import parse_duration_s, rfc3339
 from stallwatch.model.findings import DETECTOR_IDS
 from stallwatch.model.findings_json import finding_to_json
 from stallwatch.model.plain_text import harmless
-from stallwatch.simulator.scenario import load_scenario
+from stallwatch.simulator.scenario import Scenario, load_scenario
 from stallwatch.simulator.spec import read_text
 
 _SCORE_COLUMNS: Final = (
@@ -112,16 +112,7 @@ def check(
         task = progress.add_task("Checking", total=len(loaded))
         for path, scenario in zip(files, loaded, strict=True):
             progress.update(task, description=escape(path.name))
-            result = replaying.run_scenario(store, scenario)
-            results.append(
-                {
-                    "file": str(path),
-                    "name": scenario.name,
-                    "passed": result.passed,
-                    "problems": list(result.problems),
-                    "seconds": round(result.seconds, 3),
-                }
-            )
+            results.append(_checked(path, scenario, replaying.run_scenario(store, scenario)))
             if format_ is Format.TABLE:
                 _print_result(results[-1])
             progress.advance(task)
@@ -209,6 +200,25 @@ def print_scorecard(rows: list[dict[str, Any]], format_: Format, show: bool) -> 
             )
     for row in told if show else ():
         print_rows(row["found"], ("fired_at", "ended_at", "title"), format_, "")
+
+
+def _checked(path: Path, scenario: Scenario, result: replaying.ScenarioResult) -> dict[str, Any]:
+    firing = [
+        {
+            "at": rfc3339(expectation.at),
+            "offset_s": expectation.offset_s,
+            "findings": [finding_to_json(finding) for finding in found],
+        }
+        for expectation, found in zip(scenario.expectations, result.firing, strict=True)
+    ]
+    return {
+        "file": str(path),
+        "name": scenario.name,
+        "passed": result.passed,
+        "problems": list(result.problems),
+        "firing": firing,
+        "seconds": round(result.seconds, 3),
+    }
 
 
 def _print_result(result: dict[str, Any]) -> None:

@@ -215,6 +215,13 @@ def test_scenario_files_pass_and_fail(tmp_path: Path) -> None:
     assert (failed["file"], failed["name"], failed["passed"]) == (str(bad), "a charge hangs", False)
     assert "stalled_step" in failed["problems"][0]
     assert (passed["passed"], passed["problems"]) == (True, [])
+    for row in (failed, passed):
+        (at,) = row["firing"]
+        assert list(at) == ["at", "offset_s", "findings"]
+        assert (at["at"], at["offset_s"]) == ("2026-01-05T12:02:00.000000Z", 120.0)
+        (finding,) = at["findings"]
+        assert list(finding) == documented("findings")
+        assert "It declares a timeout of 1m, which is over." in finding["explanation"]
 
 
 # With a store -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from detectors.calibration import Calibration, learn
 from detectors.calibration.hazards import Group, Liveness, Pace, StepLife
 from detectors.dead_queue import DETECTOR
 from detectors.detector import Context
+from detectors.explaining import clock
 from detectors.silences import DIMENSIONS
 from detectors.statistics.silence import edge_of, hazard
 from detectors.statistics.survival import bin_of
@@ -192,6 +193,10 @@ def test_half_of_the_workers_are_lost() -> None:
     (found,) = judge(half(hung=30, ended=30))
     assert (found.severity, found.evidence["state"]) == (Severity.WARNING, "degraded")
     assert found.title == "Too little ends: queue payments"
+    assert "less than two thirds of what should have; " in found.explanation
+    assert "less than 0.2 a week are called so wrongly" in found.explanation
+    # Since it has been so, not since something ended last.
+    assert f"at their logs since {clock(found.since)}." in found.next_steps[0]
     assert found.evidence["ends"] >= 25
 
 

@@ -100,12 +100,15 @@ def test_what_overlaps_is_no_gap() -> None:
     assert judged(row("o-1", course=skewed)) == []
 
 
-def test_who_tells_of_a_part_of_an_execution_lost_nothing_before_and_behind_it() -> None:
+def test_who_tells_of_a_part_of_an_execution_lost_nothing_outside_of_it() -> None:
     assert judged(row("o-1", course=USUAL[2:])) == []
     assert judged(row("o-1", course=USUAL[:4])) == []
     assert judged(row("o-1", course=USUAL[2:4])) == []
     longer = learned_flow([Observed("", 0, LONGER, True, 300, EPOCH - timedelta(hours=1), ())])
     assert judged(row("o-1", course=("+c", "-c")), known=longer) == []
+    (first,) = judged(row("o-1", course=LONGER[2:]), known=longer)
+    (last,) = judged(row("o-1", course=LONGER[:-2]), known=longer)
+    assert (first.step, last.step) == ("a", "e")
 
 
 LONGER = tuple(f"{mark}{step}" for step in "abcde" for mark in "+-")

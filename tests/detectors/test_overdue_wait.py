@@ -57,6 +57,7 @@ def test_a_timer_may_be_some_seconds_late() -> None:
     (found,) = judge(waiting(waiting_on="timer", due=ago(11)))
     assert (found.evidence["rule"], found.evidence["age_s"]) == ("due", 11.0)
     assert "was due at" in found.explanation
+    assert "Up to 10s late is always allowed." in found.explanation
 
 
 def test_only_a_timer_is_held_to_its_due_time() -> None:

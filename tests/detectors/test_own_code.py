@@ -126,6 +126,13 @@ def test_what_is_explained_switched_off_or_silent() -> None:
     assert found.hidden_by == "upload"
 
 
+def test_what_something_else_explains_is_not_counted() -> None:
+    told = frozenset({("default", "temporal", "o-2")})
+    both = (task(3, suspects=2), task(3, suspects=2, execution_id="o-2"))
+    (found,) = fails(*both, explained=told)
+    assert (found.executions, found.count) == (("o-1",), 1)
+
+
 def test_it_is_told_beside_a_standstill_behind_such_a_task() -> None:
     gaps = {(*WORKFLOW, "workflow task"): learned(10.0)}
     idle = task(0, execution_id="o-2", last_progress_at=ago(60), retry_due_at=None)
@@ -160,11 +167,17 @@ def test_code_that_nobody_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap_s", "execution_s", "limit_s"),
-    [(1.0, None, 30.0), (40.0, None, 41.0), (40.0, 20.0, 21.0), (None, 20.0, 21.0)],
+    ("gap_s", "execution_s", "limit_s", "words"),
+    [
+        (1.0, None, 30.0, "less than once in 100,000; up to 30s is always allowed."),
+        (1.0, 20.0, 21.0, "less than once in 100,000. It is told after 21s: by then the execution"),
+        (40.0, None, 41.0, "longer than 41s less than once in 100,000."),
+        (40.0, 20.0, 21.0, "It is told after 21s: by then the execution as a whole takes longer"),
+        (None, 20.0, 21.0, "within milliseconds; up to 21s is allowed here."),
+    ],
 )
 def test_how_long_it_may_wait(
-    gap_s: float | None, execution_s: float | None, limit_s: float
+    gap_s: float | None, execution_s: float | None, limit_s: float, words: str
 ) -> None:
     """As long as executions stood still before, half a minute at least, but not until all of it takes too long."""
     known = calibration(
@@ -174,6 +187,7 @@ def test_how_long_it_may_wait(
     assert untaken(limit_s, calibration=known) == []
     (found,) = untaken(limit_s + 0.1, calibration=known)
     assert found.evidence["threshold_s"] == limit_s
+    assert words in found.explanation
 
 
 def history(now: datetime, *events: tuple[float, str, dict[str, Any]]) -> dict[str, Any]:

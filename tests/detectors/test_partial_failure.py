@@ -71,6 +71,17 @@ def test_a_branch_that_failed_holds_the_others_up() -> None:
 def test_a_branch_that_hangs_holds_the_others_up() -> None:
     (found,) = judged(RESERVED, PACKED, HANGS)
     assert (found.step, found.evidence["rule"], found.since) == ("charge", "gpd", ago(100))
+    sure = "A healthy attempt takes longer than 11s less than once in 100,000."
+    assert (
+        f"has been open for 1m 40s, since 2026-01-05 11:58:20 UTC: longer than it may. {sure}"
+        in (found.explanation)
+    )
+    (found,) = judged(
+        RESERVED,
+        PACKED,
+        row("charge", "0", "running", 100, last_heartbeat_at=ago(40), heartbeat_timeout_s=30.0),
+    )
+    assert "without a heartbeat for 40s, where 31s is allowed. Of 2 branches" in found.explanation
     assert judged(RESERVED, PACKED, row("charge", "0", "running", 8)) == []
     assert judged(RESERVED, PACKED, row("charge", "0", "waiting", 100, waiting_on="human")) == []
     assert judged(PACKED, HANGS, policy=[{"step": "charge", "waiting_on": "human"}]) == []

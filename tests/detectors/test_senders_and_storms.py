@@ -20,6 +20,13 @@ def test_silence_beyond_habit_is_told_with_its_sender() -> None:
 
 def test_a_minute_is_always_allowed_and_habit_may_allow_more() -> None:
     assert silent(59) == []
+    (found,) = silent(100)
+    assert (
+        "longer than 21s less than once in 100,000; up to 1m is always allowed."
+        in found.explanation
+    )
+    (found,) = silent(100, tau_s=80.0)
+    assert "always allowed" not in found.explanation
     assert silent(100, tau_s=300.0) == []
 
 

@@ -139,6 +139,13 @@ def test_a_heartbeat_renews_what_the_past_says_but_not_the_timeout() -> None:
     assert found.evidence["rule"] == "declared"
 
 
+def test_what_something_else_explains_is_not_counted() -> None:
+    told = frozenset({("default", "custom", "o-2")})
+    rows = [row(suspects=2), row(suspects=2, execution_id="o-2")]
+    (found,) = judge(tick(), rows, context(explained=told))
+    assert (found.executions, found.count) == (("o-1",), 1)
+
+
 def test_silence_means_nothing_where_no_heartbeat_is_ever_told() -> None:
     silent = row(begun_at=ago(600), heartbeat_timeout_s=30.0)
     assert judge(tick(), [silent], context())
@@ -149,7 +156,12 @@ def test_silence_is_allowed_as_long_as_the_heartbeat_timeout_says() -> None:
     beating = row(begun_at=ago(600), last_heartbeat_at=ago(25), heartbeat_timeout_s=30.0)
     assert judge(tick(), [beating], context()) == []
     (found,) = judge(tick(), [{**beating, "last_heartbeat_at": ago(32)}], context())
-    assert "no further heartbeat" in found.explanation
+    told = "has told no further heartbeat for 32s in o-1, since 2026-01-05 11:59:28 UTC."
+    assert told in found.explanation
+    assert "at its log since 2026-01-05 11:59:28 UTC" in found.next_steps[0]
+    # A heartbeat of an earlier attempt is none of this one.
+    (found,) = judge(tick(), [{**beating, "begun_at": ago(20)}], context())
+    assert "has been running for 20s" in found.explanation
 
 
 def beating_every_five_seconds(tau_s: float = 12.0) -> Context:
@@ -186,6 +198,7 @@ def test_nobody_is_missed_before_the_heartbeat_that_was_declared() -> None:
         tick(), [{**beating, "last_heartbeat_at": ago(32)}], beating_every_five_seconds()
     )
     assert found.evidence["threshold_s"] == 31.0
+    assert found.explanation.endswith("It declares a heartbeat every 30s.")
 
 
 def told(age_s: float, **said: Any) -> Any:
@@ -200,7 +213,7 @@ def told(age_s: float, **said: Any) -> Any:
 def test_it_is_told_how_many_had_ended_by_then() -> None:
     early = told(996.5, timeout_s=990.0)
     assert early.evidence["ended_share"] == 0.995
-    assert "99.5 % of these attempts had ended by this age." in early.explanation
+    assert "At least 99.5 % of these attempts had ended by this age." in early.explanation
     assert "probability" not in early.evidence
     late = told(3000.0)
     assert (late.evidence["ended_share"], late.evidence["probability"]) == (1.0, 1e-5)
@@ -232,6 +245,7 @@ def test_a_retry_is_late_only_after_its_declared_pause() -> None:
     assert judge(tick(), [waiting], context()) == []
     (found,) = judge(tick(), [{**waiting, "retrying_at": ago(52)}], context())
     assert found.evidence["rule"] == "backoff"
+    assert "and has not been in the 52s since then." in found.explanation
     undeclared = {**waiting, "retrying_at": ago(3600), "backoff_s": None}
     assert judge(tick(), [undeclared], context()) == []
 

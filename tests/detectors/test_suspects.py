@@ -11,7 +11,7 @@ from detectors.calibration.learned import EVERY_VERSION
 from detectors.detector import Context
 from detectors.stalled_step import DETECTOR
 from stallwatch.store import Store
-from tests.detectors.support import NOW, ago, calibration, context, learned, tick
+from tests.detectors.support import NAMES, NOW, PLACE, ago, calibration, context, learned, tick
 
 COLUMNS = (
     "execution_key", "namespace", "engine", "workflow", "workflow_version", "execution_id", "step", "attempt", "status",
@@ -95,4 +95,12 @@ def test_of_very_many_the_oldest_are_named_and_the_rest_is_counted(store: Store)
 @pytest.mark.parametrize("late", [3, 2])
 def test_what_was_not_looked_at_counts_only_where_all_else_is_late(late: int) -> None:
     rows = [{"suspects": 10}] * 3
-    assert suspects.beyond(rows, late) == (7 if late == 3 else 0)
+    assert suspects.beyond(rows, late, 3) == (7 if late == 3 else 0)
+
+
+def test_what_something_else_explains_was_looked_at() -> None:
+    """Of 3 that came one is explained elsewhere: there are no others beyond those."""
+    rows = [{**NAMES, "step": "charge", "suspects": 3}] * 3
+    (place, came), *_ = suspects.came(rows).items()
+    assert (place, came) == (PLACE, 3)
+    assert suspects.beyond(rows[:2], 2, came) == 0

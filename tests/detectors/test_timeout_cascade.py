@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from detectors.calibration.workflows import Past, Workflow, learn_workflows
+from detectors.explaining import clock
 from detectors.statistics.cascades import StepLimits
 from detectors.timeout_cascade import DETECTOR, judge, worst_case
 from stallwatch.model.definitions import Definition
@@ -76,6 +77,7 @@ def test_a_workflow_shorter_than_its_steps_may_take_is_a_warning() -> None:
     assert (found.severity, found.workflow, found.step) == (Severity.WARNING, "order", "")
     assert found.evidence["worst_case_s"] == 20 + 3 * 30 + 2
     assert "reserve 20s, charge 1m 32s" in found.explanation
+    assert "is ended after 1m, as declared by o-1, which began at" in found.explanation
     assert found.executions == ("o-1",)
     assert judged([row(112, attempt("reserve", 20), charge)]) == []
 
@@ -129,7 +131,8 @@ def test_the_latest_execution_declares_what_counts() -> None:
 
 def test_what_was_declared_this_week_holds_but_nothing_from_before_the_watch() -> None:
     known = Workflow(past(), timeout_s=4.0, declared_at=ago(3000))
-    assert len(judged([], known)) == 1
+    (found,) = judged([], known)
+    assert f"as an execution declared that began at {clock(ago(3000))}." in found.explanation
     assert judged([], known, epoch=ago(60)) == []
 
 
