@@ -71,7 +71,7 @@ def explain(
     words = (
         f" It may be on its way: after {confirm} it counts as missing."
         if suspected
-        else f" It has not come for {confirm}: it did not run, or what told of it was lost."
+        else f" It did not come within {confirm}: it did not run, or what told of it was lost."
     )
     others = f" The same holds for {named(executions[1:])}." if len(executions) > 1 else ""
     return shown + words + others
@@ -80,8 +80,8 @@ def explain(
 def _jumped(workflow: str, gap: Gap, why: Jump) -> str:
     step = gap.steps[0]
     return (
-        f"In {gap.execution_id} of {workflow} {why.behind} came directly behind {why.after} at {clock(gap.since)}: in "
-        f"none of the {why.times:,} executions with {why.after} that were seen in the last 7 days it did. "
+        f"In {gap.execution_id} of {workflow} {why.behind} came directly behind {why.after} at {clock(gap.since)}, which it "
+        f"did in none of the {why.times:,} executions with {why.after} that were seen in the last 7 days. "
     ) + (
         f"{step} always stood in between."
         if why.likely == 1

@@ -9,7 +9,7 @@ not found it is told why.
 
 The logs are made up: random processes with choices, parallel parts, loops and options, steps without branch labels;
 steps done for each item of a list; and, where `wfcommons` is installed, runs of scientific workflows on eight workers.
-Real logs come with no package: pm4py's wheel and source have none.
+Real logs have a section of their own.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ from detectors import missing_step, state_regression
 from detectors.calibration import Calibration
 from detectors.calibration.flows import COURSES_MAX, flows_of, with_rosters
 from detectors.detector import Context, Row
-from detectors.missing_step import SOURCE_MIN
+from detectors.missing_step import SOURCE_MIN, TOLD_MIN
 from detectors.statistics.flow_model import SIGHTINGS
 from detectors.statistics.rosters import SURER, roster_of
 from stallwatch.config import load_detectors
@@ -64,10 +64,11 @@ class Scores:
     back_found: float
 
 
-HEALTHY, SEEN, FEW, FREE, VARIED = (
+HEALTHY, SEEN, FEW, OUTER, FREE, VARIED = (
     "as healthy ones are",
     "seen before",
     "alike too seldom",
+    "at an end of a short one",
     "nothing demands it",
     "courses too varied",
 )
@@ -111,11 +112,12 @@ REASONS: Final = f"""\
 Why a dropped step was not found, of all that were dropped. *{HEALTHY.capitalize()}*: the process may run so too (what
 is optional was left out, a loop went round once less); *{SEEN}*: an execution with the same steps was learned from;
 *{FEW}*: fewer than {SOURCE_MIN} executions show that it belongs there (of further runs: {SURER * SOURCE_MIN});
+*{OUTER}*: fewer than {TOLD_MIN} ran for each that is absent before or behind them: the execution may be told in part;
 *{FREE}*: no step that ran is always beside it, and no {SOURCE_MIN} executions were the same but for one run."""
 
 
 def _reasons(scores: Sequence[tuple[str, Scores]]) -> str:
-    reasons = (HEALTHY, SEEN, FEW, FREE, VARIED)
+    reasons = (HEALTHY, SEEN, FEW, OUTER, FREE, VARIED)
     rows = [
         [
             name,
@@ -178,7 +180,11 @@ def _reason(log: Log, rest: list[Span], context: Context) -> str:
         return VARIED
     roster = roster_of(course(rest))
     rosters = flow.rosters.get(0)
-    if roster is None or rosters is None or rosters.absence(roster, "", AT, 1) is not None:
+    if roster is None or rosters is None:
+        return FEW
+    if rosters.absence(roster, "", AT, SOURCE_MIN) is not None:
+        return OUTER
+    if rosters.absence(roster, "", AT, 1) is not None:
         return FEW
     return SEEN if rosters.is_known(roster, AT) else FREE
 
