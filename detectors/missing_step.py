@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from detectors.calibration.flows import COURSES_MAX, LONGEST
 from detectors.detector import Context, Detector, Place, Row, folded_from, grouped
 from detectors.missing_words import Gap, Jump, evidence, explain, next_steps, title
-from detectors.statistics.courses import follows
+from detectors.statistics.courses import BEGAN, follows
 from detectors.statistics.flow_model import SIGHTINGS, Edge, Flow
 from detectors.statistics.rosters import Absence, roster_of
 from stallwatch.model.findings import Observation, Severity
@@ -78,7 +78,11 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         for gap in (gap for ones in gaps.values() for gap in ones):
             told[gap.execution_id].update(gap.steps)
         gaps |= _absent(group, absences, flow, before, told)
-        for name, ones in gaps.items():
+        ran = _ran_at(group)
+        for name, found in gaps.items():
+            ones = [gap for gap in found if not _ran_elsewhere(gap, ran)]
+            if not ones:
+                continue
             steps = ones[0].steps
             place = (key[0], key[1], key[2], steps[0] if len(steps) == 1 else "")
             confirmed, suspected = _sorted_out(tick, ones, context)
@@ -88,6 +92,23 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
                     _observe(place, name, confirmed or suspected, not confirmed, context)
                 )
     return observations
+
+
+def _ran_at(rows: Sequence[Row]) -> Mapping[str, set[tuple[int, str]]]:
+    """By execution the steps that began in it, each with the depth of its branch."""
+    ran: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
+    for row in rows:
+        begun = {(row["depth"], text[1:]) for text in row["course"] if text[0] in BEGAN}
+        for _, execution_id, _, _ in row["seen"]:
+            ran[execution_id] |= begun
+    return ran
+
+
+def _ran_elsewhere(gap: Gap, ran: Mapping[str, set[tuple[int, str]]]) -> bool:
+    """Whether what is missing here ran in a branch of another depth of the same execution: told otherwise, not lost."""
+    return any(
+        step in gap.steps and depth != gap.depth for depth, step in ran.get(gap.execution_id, ())
+    )
 
 
 def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:

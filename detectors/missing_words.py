@@ -80,8 +80,8 @@ def explain(
 def _jumped(workflow: str, gap: Gap, why: Jump) -> str:
     step = gap.steps[0]
     return (
-        f"In {gap.execution_id} of {workflow} {why.behind} came directly behind {why.after} at {clock(gap.since)}, which it "
-        f"did in none of the {why.times:,} executions with {why.after} that were seen in the last 7 days. "
+        f"In {gap.execution_id} of {workflow} {why.behind} came directly behind {why.after} at {clock(gap.since)}, "
+        f"which it did in none of the {why.times:,} executions with {why.after} that were seen in the last 7 days. "
     ) + (
         f"{step} always stood in between."
         if why.likely == 1

@@ -82,7 +82,7 @@ def _waiting(place: Place, rows: Sequence[Row], context: Context) -> Sequence[Ro
 
 
 def _overdue(until: datetime, row: Row, context: Context) -> Overdue | None:
-    """The policy's limit, if exceeded; else the timer's."""
+    """The policy's limit, if exceeded; else the time at which it was due. People and signals have no such time."""
     place = place_of(row)
     since = row["waiting_since"]
     waited_s = (until - since) / timedelta(seconds=1) - row["suspended_s"]
@@ -90,7 +90,7 @@ def _overdue(until: datetime, row: Row, context: Context) -> Overdue | None:
     if max_wait_s is not None and waited_s > max_wait_s:
         return Overdue(row, "policy", since, waited_s, max_wait_s)
     due = row["due"]
-    if due is None or row["waiting_on"] not in ("timer", ""):
+    if due is None or row["waiting_on"] in ("human", "signal"):
         return None
     late_s = (until - due) / timedelta(seconds=1)
     allowed_s = timer_lateness_s(place, context.calibration)
@@ -116,7 +116,7 @@ def _observe(place: Place, overdue: list[Overdue], hidden_by: str, context: Cont
     executions = executions_of(rows)
     common = dominant(rows)
     where = executions[0] if len(executions) == 1 else counted(len(executions), "execution")
-    what = "timer of" if first.rule == "due" else "wait in"
+    what = "timer of" if first.rule == "due" and _is_timer(first.row) else "wait in"
     due = first.row["due"]
     return Observation(
         detector=DETECTOR.id,
@@ -147,9 +147,11 @@ def _explain(first: Overdue, executions: tuple[str, ...]) -> str:
     row = first.row
     name = f"{row['step']} of {row['workflow']}"
     if first.rule == "due":
+        awaited = "timer" if _is_timer(row) else _AWAITED.get(row["waiting_on"], row["waiting_on"])
         words = (
-            f"The timer that {name} waits for in {executions[0]} was due at {clock(first.since)} and has not "
-            f"fired for {format_duration(first.age_s)}. {_lateness_words(row, first.allowed_s)}"
+            f"The {awaited} that {name} waits for in {executions[0]} was due at {clock(first.since)} and has not "
+            f"{'fired' if _is_timer(row) else 'come'} for {format_duration(first.age_s)}. "
+            f"{_lateness_words(row, first.allowed_s)}"
         )
     else:
         awaited = _AWAITED.get(row["waiting_on"], row["waiting_on"])
@@ -159,6 +161,10 @@ def _explain(first: Overdue, executions: tuple[str, ...]) -> str:
             f"{clock(first.since)}. Its owner allows {format_duration(first.allowed_s)}."
         )
     return words + so_have(executions[1:], len(executions) - 1)
+
+
+def _is_timer(row: Row) -> bool:
+    return row["waiting_on"] in ("timer", "")
 
 
 def _lateness_words(row: Row, allowed_s: float) -> str:
@@ -172,7 +178,7 @@ def _lateness_words(row: Row, allowed_s: float) -> str:
 
 
 def _next_steps(first: Overdue) -> tuple[str, ...]:
-    if first.rule == "due":
+    if first.rule == "due" and _is_timer(first.row):
         return (
             "Look whether the engine's timers fire at all: its timer queue, its scheduler, its clock.",
             f"Look whether a worker runs that could take {first.row['workflow']} on.",
@@ -182,7 +188,8 @@ def _next_steps(first: Overdue) -> tuple[str, ...]:
     )
     return (
         f"Look what became of {whom}: nobody answers by itself after such a time.",
-        "If it may take longer, raise max_wait; if not, give the wait a timeout with an answer of its own.",
+        "If it may take longer, say so where its limit is set; if not, give the wait a timeout with an answer of "
+        "its own.",
     )
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from dashboards.reading import plain
 from stallwatch.clock import SystemClock
 from stallwatch.config import Settings, load_settings
+from stallwatch.errors import UsageError
 from stallwatch.model.durations import format_duration, parse_time
 from stallwatch.model.plain_text import one_line
 
@@ -59,9 +60,12 @@ def settings_from(path: Path | None) -> Settings:
     return load_settings(path)
 
 
-def time_option(text: str) -> datetime:
-    """A time given on the command line."""
-    return parse_time(text, CLOCK.now())
+def time_option(option: str, text: str) -> datetime:
+    """A time given on the command line; UsageError names the option."""
+    try:
+        return parse_time(text, CLOCK.now())
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def _discard_output() -> None:

@@ -70,7 +70,7 @@ def detect(
             f"--detector: there is no {detector!r}; there are {', '.join(DETECTOR_IDS)}"
         )
     settings = settings_from(config)
-    when = time_option(at)
+    when = time_option("--at", at)
     only = [detector] if detector else None
     holder = serving(settings)
     rows: list[dict[str, Any]]
@@ -157,8 +157,8 @@ def replay(
         )
     settings = settings_from(config)
     asked = {
-        "since": rfc3339(time_option(since)),
-        "until": rfc3339(time_option(until)),
+        "since": rfc3339(time_option("--since", since)),
+        "until": rfc3339(time_option("--until", until)),
         "every_s": parse_duration_s(every) if every else None,
         "only": [detector] if detector else None,
         "expect": None if expect is None else {"file": str(expect), "text": read_text(expect)},

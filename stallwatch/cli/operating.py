@@ -10,6 +10,7 @@ from dashboards import grafana
 from stallwatch.app.access import data_folder, new_store
 from stallwatch.app.claim import Claim
 from stallwatch.app.doctor import examine
+from stallwatch.app.ticker import cron_trigger
 from stallwatch.cli.common import (
     CLOCK,
     ConfigOption,
@@ -82,7 +83,9 @@ def doctor(format_: FormatOption = Format.TABLE, config: ConfigOption = None) ->
 
 def check(config: ConfigOption = None) -> None:
     """Check the configuration whole. Exit status 2 names every key that is wrong."""
-    settings_from(config)
+    settings = settings_from(config)
+    # What `serve` reads at its start, beyond what every command does.
+    cron_trigger(settings.report.cron, settings.report.timezone)
     out().print("The configuration is good.")
 
 

@@ -145,9 +145,9 @@ def findings(
     with reading_store(settings_from(config), CLOCK) as store:
         found = reading.findings(store, filters)
     if since:
-        found = [one for one in found if one.last_seen >= time_option(since)]
+        found = [one for one in found if one.last_seen >= time_option("--since", since)]
     if until:
-        found = [one for one in found if one.first_seen < time_option(until)]
+        found = [one for one in found if one.first_seen < time_option("--until", until)]
     print_findings([finding_to_json(one) for one in found], format_)
     if firing and found:
         raise typer.Exit(1)
@@ -204,7 +204,7 @@ def _filters(
         workflow=workflow,
         step=step,
         status=status,
-        since=time_option(since),
-        until=time_option(until),
+        since=time_option("--since", since),
+        until=time_option("--until", until),
         limit=limit,
     )

@@ -50,7 +50,7 @@ def timeouts(
 ) -> None:
     """The timeout tuning report: p99 and its confidence, the recommended value, a verdict for every step."""
     settings = settings_from(config)
-    begin = time_option(since)
+    begin = time_option("--since", since)
     with err().status("Reading durations …"), reading_store(settings, CLOCK) as store:
         text = make_report(store, settings, begin, CLOCK.now(), format_.value)
     if out_file is None:

@@ -60,7 +60,9 @@ def test_the_version() -> None:
     [
         (["nothing"], "No such command 'nothing'"),
         (["steps", "--nothing"], "No such option: --nothing"),
-        (["steps", "--since", "yesterday"], "not 'yesterday'"),
+        (["steps", "--since", "yesterday"], "--since: a time such as"),
+        (["executions", "--until", "-15x"], "--until: a duration such as"),
+        (["detect", "--at", "noon"], "--at: a time such as"),
         (["executions", "--since", "2026-01-05T12:00:00"], "has no offset"),
         (["executions", "--limit", "0"], "--limit"),
         (["executions", "--since", "now", "--until", "-1h"], "since: must be before until"),
@@ -98,6 +100,19 @@ def config(folder: Path, text: str) -> list[str]:
 def test_a_good_configuration(tmp_path: Path) -> None:
     ended = run_here("config", "check", *config(tmp_path, "[report]\nbuffer = 0.4"))
     assert ended == Ended(0, "The configuration is good.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('cron = "x"', "report.cron: 'x': "),
+        ('timezone = "Mars"', "report.timezone: there is no time zone 'Mars'"),
+    ],
+)
+def test_what_serve_refuses_at_its_start_is_named(tmp_path: Path, text: str, said: str) -> None:
+    ended = run_here("config", "check", *config(tmp_path, f"[report]\n{text}\n"))
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
 
 
 def test_everything_wrong_in_a_configuration_is_named(tmp_path: Path) -> None:

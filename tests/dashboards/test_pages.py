@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,6 +18,7 @@ from stallwatch.store import Store
 from stallwatch.store.state import State
 from tests.dashboards.conftest import HOSTILE, HOSTILE_STEP, finding
 
+STEP = ("namespace", "engine", "workflow", "step")
 EXECUTION = f"/executions/{quote(HOSTILE, safe='')}"
 
 
@@ -125,6 +126,15 @@ def test_steps_page(client: TestClient) -> None:
     assert HOSTILE_STEP in page.text
     assert "charge" in page.text
     assert client.get("/steps?period=1y").status_code == 400
+
+
+def test_a_step_leads_to_its_own_executions(client: TestClient) -> None:
+    rows = client.get("/api/steps").json()
+    page = Page(client.get("/steps?period=24h").text)
+    links = {v["href"] for tag, v in page.tags if tag == "a" and "step=" in (v.get("href") or "")}
+    asked = {tuple(dict(parse_qsl(urlsplit(link).query)).get(k) for k in STEP) for link in links}
+    assert asked == {tuple(row[k] for k in STEP) for row in rows}
+    assert all(client.get(link).status_code == 200 for link in links)
 
 
 def test_executions_page_keeps_its_filters(client: TestClient) -> None:

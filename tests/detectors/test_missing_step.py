@@ -132,6 +132,12 @@ def test_steps_that_are_missing_together_are_one_finding() -> None:
     assert judged(row("o-1", course=course), known=longer, policy=policy)
 
 
+def test_what_ran_in_a_branch_of_another_depth_is_not_missing() -> None:
+    inside = row("o-1", course=("+charge", "-charge"), depth=1)
+    assert judged(row("o-1"), inside) == []
+    assert judged(row("o-1"), {**inside, "seen": row("o-2")["seen"]})
+
+
 def test_two_that_are_missing_apart_are_one_finding_too() -> None:
     """Each would be a gap between its neighbours."""
     usual = [f"{mark}{step}" for step in "axbcd" for mark in "+-"]

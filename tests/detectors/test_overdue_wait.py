@@ -60,8 +60,13 @@ def test_a_timer_may_be_some_seconds_late() -> None:
     assert "Up to 10s late is always allowed." in found.explanation
 
 
-def test_only_a_timer_is_held_to_its_due_time() -> None:
+def test_people_and_signals_are_not_held_to_a_due_time() -> None:
     assert judge(waiting(waiting_on="signal", due=ago(100))) == []
+    assert judge(waiting(waiting_on="human", due=ago(100))) == []
+    (found,) = judge(waiting(waiting_on="callback", due=ago(100)))
+    assert found.title.startswith("The wait in ")
+    assert "The callback that " in found.explanation
+    assert "has not come for 1m 40s" in found.explanation
 
 
 def test_timers_teach_how_late_they_fire() -> None:

@@ -188,7 +188,9 @@ def test_two_lines_may_not_give_the_same_executions(tmp_path: Path) -> None:
 
 
 def test_lines_that_give_no_names_are_named_apart(tmp_path: Path) -> None:
-    unnamed = "  - {history: {workflow: order}, until: 1m}\n  - {history: {workflow: mail}, until: 1m}\n"
+    unnamed = (
+        "  - {history: {workflow: order}, until: 1m}\n  - {history: {workflow: mail}, until: 1m}\n"
+    )
     later = "  - {history: {workflow: order}, from: 2m, until: 3m}\nexpect:\n"
     told = load(tmp_path, WHOLE.replace("expect:\n", unnamed + later)).deliveries
     names: dict[str, set[str]] = {}

@@ -397,3 +397,16 @@ def test_an_execution_is_folded_whole_however_long_ago_it_began(
     for hours in range(3):
         [row] = store.select(ATTEMPTS, {"id": f"young-{hours}"})
         assert row["status"] == "running"
+
+
+def test_what_began_just_as_long_ago_as_is_young_is_looked_for_everywhere(
+    store: Store, now: datetime
+) -> None:
+    store.insert_events([told(now, 0, "step.started", step="a")], now, "test")
+    store.fold(now)
+    later = now + timedelta(microseconds=folding.YOUNG_US)
+    store.insert_events([told(now, 900, "step.completed", step="a")], later, "test")
+    store.fold(later)
+    [row] = store.select(ATTEMPTS, {"id": "o-1"})
+    assert (row["status"], row["started_at"]) == ("completed", now)
+    assert store.select("SELECT step FROM open_attempt FINAL") == []

@@ -6,7 +6,7 @@ WITH touched AS
         FROM touched_execution
         WHERE batch > {after:UInt64} AND batch <= {upto:UInt64} AND execution_key % {parts:UInt64} = {part:UInt64}
     )
-SELECT execution_key, known.folds > 0, known.known_version, if(known.folds > 0, least(known.first_batch, {after:UInt64}), {after:UInt64}) >= {floor:UInt64}
+SELECT execution_key, known.folds > 0, known.known_version, if(known.folds > 0, least(known.first_batch, {after:UInt64}), {after:UInt64}) > {floor:UInt64}
 FROM touched
 LEFT ANY JOIN
 (
