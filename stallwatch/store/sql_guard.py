@@ -17,10 +17,12 @@ ACCESS_DENIED: Final = 497
 SYSTEM_TABLES: Final = frozenset(
     {
         "aggregate_function_combinators", "build_options", "collations", "columns", "contributors",
-        "data_type_families", "databases", "formats", "functions", "keywords", "numbers", "one",
+        "data_type_families", "databases", "formats", "keywords", "numbers", "one",
         "settings", "table_engines", "table_functions", "tables", "time_zones",
     }
 )  # fmt: skip
+TELLING_COLUMNS: Final = frozenset({"create_table_query", "as_select"})
+"""Columns of system.tables with the text of views, which holds the rules of redaction and their salt."""
 TABLE_FUNCTIONS: Final = frozenset(
     {"generate_series", "generateSeries", "null", "numbers", "values", "zeros"}
 )
@@ -117,6 +119,7 @@ def check_tree(
     """
     # A constant may contain such text too: it can only add a name, and a plain one that is not internal is a view.
     named = {name for name in re.findall(r"\bcte_name: ([^\s,]+)", tree) if "." not in name}
+    lists_tables = re.search(r"\b(identifier|table_name): system\.tables\b", tree) is not None
     parents: list[tuple[int, str]] = []
     for line in tree.splitlines():
         node = _NODE.match(line)
@@ -133,6 +136,10 @@ def check_tree(
             raise SqlRefused(f"the table function {name} cannot be used here")
         if kind == "TABLE" or (kind == "IDENTIFIER" and in_table_place and name not in named):
             _check_table(name, databases, views)
+        if lists_tables and (kind == "MATCHER" or last in TELLING_COLUMNS):
+            raise SqlRefused(
+                "name the columns of system.tables, such as database, name, engine and total_rows"
+            )
         # `x IN name` reads a table when no column has the name.
         if kind == "IDENTIFIER" and (database == "system" or last in internal):
             _check_table(name, databases, views)

@@ -89,6 +89,13 @@ def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None
         "SELECT 1 INTERSECT SELECT 1 FROM attempt_fold",
         "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT 1 FROM attempt_fold) SELECT * FROM r",
         "SELECT * FROM system.processes",
+        # The text of functions and views holds the rules of redaction, and their salt.
+        "SELECT create_query FROM system.functions",
+        "SELECT create_table_query FROM system.tables",
+        "SELECT t.as_select AS a FROM executions JOIN system.tables AS t ON 1 = 1",
+        "SELECT tuple(*) FROM system.tables",
+        "SELECT COLUMNS('create') FROM system.tables",
+        "WITH t AS (SELECT * EXCEPT name FROM `system`.tables) SELECT 1 FROM t",
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM default.executions",
         "SELECT * FROM merge('{db}', '.*')",
