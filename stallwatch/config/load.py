@@ -1,7 +1,8 @@
 """Reading the configuration: a TOML file, with environment variables above it."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from pydantic_settings import (
 from stallwatch.config.alerts import AlertsConfig
 from stallwatch.config.engines import EnginesConfig
 from stallwatch.config.environment import environment_names, environment_variable
+from stallwatch.config.lines import line_of
 from stallwatch.config.settings import (
     CollectorConfig,
     DetectorsConfig,
@@ -30,6 +32,7 @@ from stallwatch.errors import ConfigError
 PREFIX: Final = "STALLWATCH__"
 FILE_VARIABLE: Final = "STALLWATCH_CONFIG"
 DEFAULT_FILE: Final = Path("stallwatch.toml")
+Key = tuple[str | int, ...]
 
 
 class _Environment(BaseSettings):
@@ -61,11 +64,10 @@ class _Environment(BaseSettings):
 def load_settings(path: Path | None = None) -> Settings:
     """Settings from `path`, else the file that STALLWATCH_CONFIG names, else ./stallwatch.toml, else the defaults.
 
-    Raises ConfigError that names the key and the file or variable.
+    Raises ConfigError that names the key and the file with its line, or the environment.
     """
     chosen = path or _path_from_environment()
     data = read_toml(chosen) if chosen is not None else {}
-    origin = str(chosen) if chosen is not None else "the configuration"
     try:
         overrides = EnvSettingsSource(_Environment, case_sensitive=False)()
     except ValueError as error:
@@ -73,12 +75,11 @@ def load_settings(path: Path | None = None) -> Settings:
     stray = _stray_variables()
     if stray:
         raise ConfigError(f"environment: {stray}: there is no such section or key")
-    if overrides:
-        origin += " and the environment"
     try:
         return Settings.model_validate(merged(data, overrides))
     except ValidationError as error:
-        raise ConfigError(describe(error, origin)) from None
+        where = partial(_place, chosen, overrides)
+        raise ConfigError(describe(error, where)) from None
 
 
 def load_detectors(data: Mapping[str, Any], origin: str) -> DetectorsConfig:
@@ -86,7 +87,7 @@ def load_detectors(data: Mapping[str, Any], origin: str) -> DetectorsConfig:
     try:
         return DetectorsConfig.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(describe(error, origin)) from None
+        raise ConfigError(describe(error, lambda key: origin)) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -114,16 +115,29 @@ def merged(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def describe(error: ValidationError, origin: str) -> str:
-    """All that is wrong, a line each: `file: section.key: reason (value)`."""
+def describe(error: ValidationError, where: Callable[[Key], str]) -> str:
+    """All that is wrong, a line each: `file:line: section.key: reason`; `where` says the part before the key."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
         key = ".".join(str(part) for part in problem["loc"]) or "configuration"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "there is no such key"
-        lines.append(f"{origin}: {key}: {message}")
+        lines.append(f"{where(problem['loc'])}: {key}: {message}")
     return "\n".join(lines)
+
+
+def _place(file: Path | None, overrides: Mapping[str, Any], key: Key) -> str:
+    """The file and the line of a key, or the environment."""
+    above: Any = overrides
+    for part in key[:2]:
+        above = above.get(part) if isinstance(above, Mapping) else None
+    if above is not None:
+        return "environment"
+    if file is None:
+        return "the configuration"
+    line = line_of(file.read_text(encoding="utf-8"), key)
+    return f"{file}:{line}" if line else str(file)
 
 
 def _path_from_environment() -> Path | None:

@@ -123,7 +123,7 @@ def test_the_environment_can_give_an_engine_its_section(monkeypatch: pytest.Monk
 def test_an_unknown_key_names_itself_and_the_file(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text("[collector]\nbatch_mss = 5\n")
-    with pytest.raises(ConfigError, match=r"s\.toml: collector\.batch_mss: there is no such key"):
+    with pytest.raises(ConfigError, match=r"s\.toml:2: collector\.batch_mss: there is no such key"):
         load_settings(path)
 
 
