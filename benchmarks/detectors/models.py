@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.detectors import table
-from benchmarks.detectors._logs import Log, lists, processes, workflows
+from benchmarks.detectors._made_up_logs import Log, lists, processes, workflows
 from benchmarks.detectors._processes import Span, course
 from detectors import missing_step, state_regression
 from detectors.calibration import Calibration

@@ -1,4 +1,4 @@
-"""Logs that learned flows are measured on: each tells how one execution runs."""
+"""Made-up logs that learned flows are measured on: each tells how one execution runs. Real ones: `_public_logs`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
