@@ -9,6 +9,7 @@ was made already.
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ from stallwatch.store import Store
 from stallwatch.store.labels import Label, Verdict, count_late, labels
 from stallwatch.store.state import State
 
+LEARN_EVERY: Final = timedelta(hours=1)
+LEARN_MIN: Final = timedelta(minutes=1)
 OPEN: Final = (Status.PENDING, Status.FIRING, Status.UNKNOWN)
 
 
@@ -63,14 +66,25 @@ class Brain:
         }
 
     def calibrate(self, now: datetime) -> Calibration:
-        """Learn anew from the last seven days, and from what somebody said; due at the start and every hour."""
+        """Learn anew from the past, and from what somebody said; due at the start and when `has_to_learn` says so."""
         learned = learn(self._store, now, self._config.false_alarms_per_week)
+        if self._calibration is not None and now - self._epoch < LEARN_EVERY:
+            # What senders do while somebody tries out a new watch says nothing of their habits.
+            learned = replace(learned, senders=self._calibration.senders)
         remember_expected(self._state, learned)
         # Read before: a tick that commits has the state's lock when it asks for ours.
         healthy_s = _healthy_s(labels(self._state))
         with self._teaching:
             self._calibration = raised(learned, healthy_s)
             return self._calibration
+
+    def has_to_learn(self, now: datetime) -> bool:
+        """Whether what is known is old: an hour, or in the first hour of a watch as old as the watch was then."""
+        known = self._calibration
+        if known is None:
+            return False
+        watched = max(timedelta(seconds=known.watched_s), known.at - self._epoch)
+        return now - known.at >= min(max(watched, LEARN_MIN), LEARN_EVERY)
 
     def tick(self, until: datetime, only: Collection[str] | None = None) -> list[Finding]:
         """Judge as of `until`; the transitions, already remembered.

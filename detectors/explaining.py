@@ -55,15 +55,15 @@ def compared(learned: Learned, what: str) -> str:
     spread = learned.spread
     longest = format_duration(spread.longest_s)
     if spread.n < 2:
-        return f"The only {what} seen in the last 7 days took {longest}."
+        return f"The only {what} seen in the last {spread.days} days took {longest}."
     if spread.n < 100:
         half = format_duration(spread.median_s)
         return (
-            f"Half of the {spread.n} {what}s seen in the last 7 days took at most {half}; "
+            f"Half of the {spread.n} {what}s seen in the last {spread.days} days took at most {half}; "
             f"none took longer than {longest}."
         )
     return (
-        f"99 % of the {spread.n:,} {what}s seen in the last 7 days took at most "
+        f"99 % of the {spread.n:,} {what}s seen in the last {spread.days} days took at most "
         f"{format_duration(spread.p99_s)}; none took longer than {longest}."
     )
 

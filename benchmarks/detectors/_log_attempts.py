@@ -19,8 +19,6 @@ from detectors.statistics.samples import Floats
 
 ALIKE_SAMPLE: Final = 2000
 """As `steps.sql` takes of runs in one execution."""
-NO_RELIEF: Final = 1e12
-"""A row that stands for so many gets no allowance for running seldom: exactly the alpha that is asked for holds."""
 
 Interval = tuple[str, Event, Event]
 """the step, and the events that begin and end it"""
@@ -124,7 +122,7 @@ def learned(past: Attempts, at: float, alpha: float, ratchet: bool = False) -> L
         return None
     row = row_of(begun, at, np.random.default_rng(17))
     longest_s = row["longest_live_s"] if ratchet else 0.0
-    return learned_from({**row, "weight": NO_RELIEF, "longest_live_s": longest_s}, alpha, 1.0)
+    return learned_from({**row, "longest_live_s": longest_s}, alpha)
 
 
 def row_of(begun: Attempts, at: float, random: np.random.Generator) -> Mapping[str, Any]:

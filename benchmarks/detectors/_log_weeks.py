@@ -1,9 +1,9 @@
 """Public event logs as if they were watched: what is learned and what is called, as the product does it.
 
-Every day the thresholds are learned from the last seven days, with the alpha that the budget gives. What is called late
-and then ends raises them at once and, while it is not older than seven days, whenever they are learned. Beside it, what
-a longer memory would do. The first four weeks teach and are not judged. Every attempt of these logs ended, so every
-call is a false alarm.
+Every day the thresholds are learned from the last seven days, of what comes seldom from 28, with the alpha that the
+budget gives. What is called late and then ends raises them at once and, while it is not older than 28 days, whenever
+they are learned. Beside it, what seven days alone would do. The first four weeks teach and are not judged. Every
+attempt of these logs ended, so every call is a false alarm.
 """
 
 from collections import Counter
@@ -21,19 +21,15 @@ from benchmarks.detectors._log_stalls import Kind, end
 from benchmarks.detectors._public_logs import Log
 from detectors.budget import part_of
 from detectors.calibration.learned import Learned
-from detectors.calibration.learning import WINDOW
+from detectors.calibration.rows import PAST, RECENT, Allowance, far_enough
 from detectors.calibration.steps import learned_from
 from detectors.statistics.samples import Floats
 from detectors.statistics.threshold import RATCHET_FACTOR, WEEK_S
 
 DAY_S: Final = 86400.0
-WEEKS_S: Final = 28 * DAY_S
+PAST_S: Final = PAST.total_seconds()
+RECENT_S: Final = RECENT.total_seconds()
 BUDGET: Final = part_of(1.0, "stalled_step")
-WINDOW_S: Final = WINDOW.total_seconds()
-AS_IS: Final = (WINDOW_S, WINDOW_S)
-REMEMBERED: Final = (WINDOW_S, WEEKS_S)
-LEARNED: Final = (WEEKS_S, WEEKS_S)
-"""From how far back durations are learned, and what ended beyond the threshold raises it."""
 
 
 @dataclass
@@ -62,17 +58,16 @@ def watched(logs: Sequence[tuple[Log, Sequence[tuple[str, Kind]]]]) -> str:
     ]
     headings = (
         "log", "weeks", "judged", "nothing known", "alpha, median", "expected a week", "called a week",
-        "findings a week", "used", "ended in one hour", "remembered: findings", "used", "length",
-        "learned: findings", "used", "length",
+        "findings a week", "used", "ended in one hour", "a week alone: findings", "used", "length",
     )  # fmt: skip
     return table(headings, rows)
 
 
 def _row(name: str, log: Log, steps: Sequence[Attempts]) -> list[str]:
     first = min(case[0].at for case in log.cases)
-    days = np.arange(first + WEEKS_S, end(log), DAY_S)
+    days = np.arange(first + PAST_S, end(log), DAY_S)
     ends = np.sort(np.concatenate([step.end for step in steps]))
-    fleets = np.searchsorted(ends, days, "right") - np.searchsorted(ends, days - WINDOW_S, "right")
+    fleets = np.searchsorted(ends, days, "right") - np.searchsorted(ends, days - RECENT_S, "right")
     weeks = (end(log) - days[0]) / WEEK_S
     as_is = [week_by_week(step, days, fleets) for step in steps]
     alphas = [alpha for one in as_is for alpha in one.alphas]
@@ -82,19 +77,14 @@ def _row(name: str, log: Log, steps: Sequence[Attempts]) -> list[str]:
         for step, one in zip(steps, as_is, strict=True)
         for at in one.attempts
     )
-    row = [
+    week = [week_by_week(step, days, fleets, RECENT_S) for step in steps]
+    return [
         name, f"{weeks:.0f}", f"{sum(int((step.begin >= days[0]).sum()) for step in steps):,}",
         f"{np.isnan(_limits(as_is)).sum():,}", f"{np.median(alphas):.1e}", f"{sum(alphas) / weeks:.2f}",
         f"{attempts / weeks:.2f}", *_findings_and_use(as_is, weeks),
         f"{max(hours.values(), default=0) / max(attempts, 1):.0%}",
+        *_findings_and_use(week, weeks), f"{np.exp(np.nanmean(_limits(week) - _limits(as_is))):.2f}",
     ]  # fmt: skip
-    for memory in (REMEMBERED, LEARNED):
-        other = [week_by_week(step, days, fleets, memory) for step in steps]
-        row += [
-            *_findings_and_use(other, weeks),
-            f"{np.exp(np.nanmean(_limits(other) - _limits(as_is))):.2f}",
-        ]
-    return row
 
 
 def _findings_and_use(called: Sequence[Called], weeks: float) -> tuple[str, str]:
@@ -111,17 +101,17 @@ def week_by_week(
     step: Attempts,
     days: NDArray[np.float64],
     fleets: NDArray[np.int64],
-    memory: tuple[float, float] = AS_IS,
+    memory_s: float = PAST_S,
 ) -> Called:
     """What is called of one step. `days`: when to learn; `fleets`: attempts of all steps that ended in the week
-    before."""
+    before; `memory_s`: nothing is learned from what is older."""
     called = Called()
     for at, fleet in zip(days, fleets, strict=True):
         until = at + DAY_S
         here = np.flatnonzero((step.begin < until) & (step.end > at) & (step.begin >= days[0]))
         if not len(here):
             continue
-        known = _known(step, at, int(fleet), memory)
+        known = _known(step, at, int(fleet), memory_s)
         began = int((step.begin[here] >= at).sum())
         if known is None or known.limit_s is None:
             called.limits += [np.nan] * began
@@ -133,20 +123,21 @@ def week_by_week(
     return called
 
 
-def _known(step: Attempts, at: float, fleet: int, memory: tuple[float, float]) -> Learned | None:
+def _known(step: Attempts, at: float, fleet: int, memory_s: float) -> Learned | None:
     """What is learned then."""
-    window_s, raised_s = memory
-    since = at - window_s
-    # Of what ended all counts that ended in the window, of what is open what began in it.
-    recent = step.where(
-        (step.begin < at) & (np.where(step.end <= at, step.end, step.begin) > since)
-    )
-    if not (recent.end <= at).any():
+    begun, open_ = step.begin < at, step.end > at
+    recent = np.where(open_, step.begin > at - memory_s, step.end > at - RECENT_S)
+    earlier = ~open_ & (step.end <= at - RECENT_S) & (step.end > at - memory_s)
+    random = np.random.default_rng(17)
+    rows = [
+        {**row_of(part, at, random), "is_recent": is_recent}
+        for part, is_recent in ((step.where(begun & recent), True), (step.where(earlier), False))
+        if (part.end <= at).any()
+    ]
+    row = far_enough(rows) if rows else None
+    if row is None:
         return None
-    lately = (step.end <= at) & (step.end > at - raised_s)
-    row = row_of(recent, at, np.random.default_rng(17))
-    longest_s = float(step.durations_s[lately].max(initial=0.0))
-    return learned_from({**row, "longest_live_s": longest_s}, BUDGET, float(fleet))
+    return learned_from(row, Allowance(BUDGET, float(fleet)).alpha(row))
 
 
 def _raised(limit_s: float, took_s: float, slack_s: float) -> float:

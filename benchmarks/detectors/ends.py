@@ -120,15 +120,13 @@ def _learned(courses: list[Course]) -> Calibration:
         ]
         store.insert_events(events, [event.time for event in events], "shop")
         store.fold(until)
-        limits = {"sample": SAMPLE, "executions": SAMPLE}
+        limits = {"sample": SAMPLE, "executions": SAMPLE, "recent": START}
         rows = store.select(
             statement("gaps"), {**sample_of(store, past(until)).bounds(past(until)), **limits}
         )
         store.close()
     gaps = {
-        (row["namespace"], row["engine"], row["workflow"], row["step"]): learned_from(
-            row, 1.0, 1000.0
-        )
+        (row["namespace"], row["engine"], row["workflow"], row["step"]): learned_from(row, 1e-3)
         for row in rows
     }
     return Calibration(at=until, gaps=gaps)

@@ -2,6 +2,7 @@
 WITH arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', x.ended_at, x.ended_received_at) / 1e6, NOT x.historical)) AS late
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
+    x.ended_at > {recent:DateTime64(6, 'UTC')} AS is_recent,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s)) AS durations_s,
     ifNull(maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical), 0) AS longest_live_s,
@@ -14,5 +15,5 @@ WHERE x.folded >= {folded_from:UInt64}
     AND x.workflow != ''
     AND x.ended_at > {from:DateTime64(6, 'UTC')}
     AND x.ended_at <= {until:DateTime64(6, 'UTC')}
-GROUP BY namespace, engine, workflow, workflow_version
+GROUP BY namespace, engine, workflow, workflow_version, is_recent
 SETTINGS use_skip_indexes_if_final = 1

@@ -8,7 +8,8 @@ SELECT
     quantiles(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)(rest_s) AS rests_s,
     toFloat64(0) AS lateness_s,
     min(begin_at) AS first_at,
-    max(begin_at) AS last_at
+    max(begin_at) AS last_at,
+    first_at > {recent:DateTime64(6, 'UTC')} AS is_recent
 FROM
 (
     SELECT

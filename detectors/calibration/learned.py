@@ -60,9 +60,11 @@ class Spread:
     longest_s: float
     percentiles_s: tuple[float, ...] = ()
     """At SHARES; empty: not known."""
+    days: int = 7
+    """Of so many last days."""
 
     @classmethod
-    def of(cls, ascending: Floats) -> "Spread":
+    def of(cls, ascending: Floats, days: int = 7) -> "Spread":
         """Of a sorted, not empty sample."""
         return cls(
             n=len(ascending),
@@ -70,6 +72,7 @@ class Spread:
             p99_s=empirical_quantile(ascending, 0.99),
             longest_s=float(ascending[-1]),
             percentiles_s=tuple(empirical_quantile(ascending, share) for share in SHARES),
+            days=days,
         )
 
     def ended_by(self, age_s: float) -> float:
@@ -160,6 +163,8 @@ class Calibration:
     """How their executions ended."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """False alarms a week by detector, as its thresholds lead one to expect them."""
+    watched_s: float = 0.0
+    """How long before `at` the first of it happened."""
 
     def step(self, key: StepKey, version: str) -> Learned | None:
         """What is known of a step in this version; None: it never completed.

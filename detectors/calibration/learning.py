@@ -1,6 +1,6 @@
 """From the store's past to thresholds. One statement per kind of thing, once an hour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
@@ -24,6 +24,7 @@ from detectors.calibration.learned import (
 from detectors.calibration.outcomes import learn_outcomes
 from detectors.calibration.payloads import learn_payloads
 from detectors.calibration.retries import learn_retries
+from detectors.calibration.rows import PAST, RECENT, Allowance, Row, by_place, far_enough
 from detectors.calibration.sampling import Sample, sample_of
 from detectors.calibration.scheduling import learn_scheduling
 from detectors.calibration.steps import (
@@ -31,16 +32,12 @@ from detectors.calibration.steps import (
     learn_executions,
     learn_steps,
     learned_from,
-    span_s,
-    whole_n,
 )
 from detectors.calibration.trends import learn_trends
 from detectors.calibration.workflows import learn_workflows
 from detectors.statistics.samples import Floats, sorted_durations
 from detectors.statistics.threshold import (
     RATCHET_FACTOR,
-    alpha_for,
-    per_week,
     stall_threshold,
 )
 from stallwatch.store import Store
@@ -54,41 +51,41 @@ GAPS_MIN: Final = 50
 RECURRENT: Final = 3
 """A silence that happened so often in a week is a habit (nights, batch runs), not an outage."""
 
-Row = Mapping[str, Any]
+STEP: Final = ("namespace", "engine", "workflow", "step")
 
 
 def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
-    """Calibrate everything as of `now` from the last seven days, imported history included.
+    """Calibrate everything as of `now` from the last seven days, thresholds of what comes seldom from 28; imported
+    history included.
 
     `budget_per_week`: false alarms that all detectors together may raise.
     """
-    window = past(now)
-    sample = sample_of(store, window)
-    sampled = {**sample.bounds(window), "sample": SAMPLE}
+    far, week = past(now, PAST), past(now)
+    sample = sample_of(store, far)
+    sampled = {**sample.bounds(far), "recent": now - RECENT, "sample": SAMPLE}
     steps = _weighed(store.select(statement("steps"), {**sampled, **STEPS_LIMITS}), sample)
     gaps = _weighed(store.select(statement("gaps"), {**sampled, "executions": SAMPLE}), sample)
-    executions = store.select(statement("executions"), sampled)
-    senders = store.select(statement("senders"), sampled)
+    executions = _weighed(store.select(statement("executions"), sampled), sample)
     waits = _weighed(store.select(statement("queue_waits"), sampled), sample)
+    senders = store.select(statement("senders"), {**week, "sample": SAMPLE})
     # The probability that this gives an attempt holds for executions and gaps as well.
-    budget = part_of(budget_per_week, "stalled_step")
-    fleet = _fleet_per_week(steps)
+    allowance = Allowance.of(part_of(budget_per_week, "stalled_step"), steps, now)
     flows = learn_flows(store, now - WINDOW, now)
     return Calibration(
         at=now,
-        steps=learn_steps(steps, budget, fleet),
-        heartbeats=learn_heartbeats(store, now - WINDOW, now, SAMPLE, budget, fleet),
-        gaps={_step_key(row): learned_from(row, budget, fleet) for row in gaps},
-        executions=learn_executions(executions, budget, fleet),
-        senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence")),
+        steps=learn_steps(steps, allowance),
+        heartbeats=learn_heartbeats(store, now - WINDOW, now, SAMPLE, allowance),
+        gaps={_step_key(row): learned_from(row, allowance.alpha(row)) for row in gaps},
+        executions=learn_executions(executions, allowance),
+        senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence"), now),
         last_beats={row["sender"]: row["last_at"] for row in senders},
         retries=learn_retries(store, now),
         bursts=learn_bursts(store, now),
         trends=learn_trends(store, now, budget_per_week),
         scheduling=learn_scheduling(store, now),
-        queue_waits=_of_kind("queue", waits, budget, fleet),
-        timers=_of_kind("timer", waits, budget, fleet),
-        liveness=learn_liveness(store, sampled),
+        queue_waits=_of_kind("queue", waits, allowance),
+        timers=_of_kind("timer", waits, allowance),
+        liveness=learn_liveness(store, sample_of(store, week).bounds(week)),
         flows=flows,
         compensations=learn_compensations(store, now - WINDOW, now, flows),
         declared=read_declared(store),
@@ -96,19 +93,22 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         large_histories=learn_large_histories(store),
         workflows=learn_workflows(store, now - WINDOW, now),
         outcomes=learn_outcomes(store, now),
-        expected={"stalled_step": _expected(steps, budget)},
+        expected={"stalled_step": allowance.expected(steps)},
+        watched_s=max(allowance.watched_s, Allowance.of(0.0, executions, now).watched_s),
     )
 
 
-def past(now: datetime) -> dict[str, Any]:
+def past(now: datetime, length: timedelta = WINDOW) -> dict[str, Any]:
     """The window that statements learn from, and since when its rows were folded."""
-    since = now - WINDOW
+    since = now - length
     folded_from = max(0, int((since - CLOCKS_AHEAD).timestamp() * 1e6))
     return {"from": since, "until": now, "folded_from": folded_from}
 
 
-def _of_kind(kind: str, rows: Sequence[Row], budget: float, fleet: float) -> dict[StepKey, Learned]:
-    return {_step_key(row): learned_from(row, budget, fleet) for row in rows if row["kind"] == kind}
+def _of_kind(kind: str, rows: Sequence[Row], allowance: Allowance) -> dict[StepKey, Learned]:
+    places = by_place([row for row in rows if row["kind"] == kind], STEP)
+    found = [far_enough(of_place) for of_place in places.values()]
+    return {_step_key(row): learned_from(row, allowance.alpha(row)) for row in found if row}
 
 
 def read_declared(store: Store) -> Declared:
@@ -131,22 +131,8 @@ def _step_key(row: Row) -> StepKey:
     return (row["namespace"], row["engine"], row["workflow"], row["step"])
 
 
-def _fleet_per_week(rows: Sequence[Row]) -> float:
-    """Durations of the whole fleet in a week."""
-    return per_week(sum(map(whole_n, rows)), span_s(rows)) if rows else 0.0
-
-
-def _expected(rows: Sequence[Row], budget: float) -> float:
-    """False alarms a week among the durations of the whole fleet, each with the probability that its threshold has."""
-    if not rows:
-        return 0.0
-    watched_s, fleet = span_s(rows), _fleet_per_week(rows)
-    counts = [per_week(whole_n(row), watched_s) for row in rows]
-    return float(sum(alpha_for(budget, fleet, count) * count for count in counts))
-
-
-def _learn_senders(rows: Sequence[Row], budget: float) -> dict[str, Learned]:
-    fleet = _fleet_per_week(rows)
+def _learn_senders(rows: Sequence[Row], budget: float, now: datetime) -> dict[str, Learned]:
+    allowance = Allowance.of(budget, rows, now)
     learned = {}
     for row in rows:
         # The first delivery follows no other.
@@ -154,8 +140,7 @@ def _learn_senders(rows: Sequence[Row], budget: float) -> dict[str, Learned]:
         ascending: Floats = sorted_durations(gaps[gaps > 0])
         if len(ascending) < GAPS_MIN:
             continue
-        alpha = alpha_for(budget, fleet, per_week(row["n"], span_s([row])))
-        threshold = stall_threshold(ascending, alpha, ratchet_s=_habitual_s(row))
+        threshold = stall_threshold(ascending, allowance.alpha(row), ratchet_s=_habitual_s(row))
         learned[row["sender"]] = Learned(threshold, Spread.of(ascending), row["lateness_s"])
     return learned
 

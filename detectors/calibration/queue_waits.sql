@@ -5,6 +5,7 @@ WITH
     arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', ended_at, ended_received_at) / 1e6, NOT historical AND ended_received_at IS NOT NULL)) AS late
 SELECT
     kind, namespace, engine, workflow, step,
+    ended_at > {recent:DateTime64(6, 'UTC')} AS is_recent,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(seconds) AS durations_s,
     ifNull(maxIf(seconds, NOT historical), 0) AS longest_live_s,
@@ -27,5 +28,5 @@ FROM
         AND (started_at >= scheduled_at OR due IS NOT NULL)
 )
 ARRAY JOIN waits.1 AS kind, waits.2 AS seconds
-GROUP BY kind, namespace, engine, workflow, step
+GROUP BY kind, namespace, engine, workflow, step, is_recent
 SETTINGS use_skip_indexes_if_final = 1

@@ -5,6 +5,7 @@ WITH
     arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, is_completed AND NOT historical AND late_s IS NOT NULL)) AS late
 SELECT
     namespace, engine, workflow, step, workflow_version,
+    seen_at > {recent:DateTime64(6, 'UTC')} AS is_recent,
     countIf(is_completed) AS n,
     groupArraySampleIf({sample:UInt32}, 1)(duration_s, is_completed) AS durations_s,
     countIf(NOT is_completed) AS censored,
@@ -14,8 +15,8 @@ SELECT
     if(executions <= {alike:UInt32} AND n >= 2 * executions, groupArraySampleIf(2000, 4)((execution_key, duration_s), is_completed), []) AS by_execution,
     ifNull(maxIf(duration_s, is_completed AND NOT historical), 0) AS longest_live_s,
     if(empty(late), 0, greatest(0, late[greatest(1, toUInt32(floor(0.999 * length(late))))])) AS lateness_s,
-    minIf(seen_at, is_completed) AS first_at,
-    maxIf(seen_at, is_completed) AS last_at
+    if(n > 0, minIf(seen_at, is_completed), min(seen_at)) AS first_at,
+    if(n > 0, maxIf(seen_at, is_completed), max(seen_at)) AS last_at
 FROM
 (
     SELECT
@@ -34,6 +35,6 @@ FROM
         AND seen_at > {from:DateTime64(6, 'UTC')}
         AND seen_at <= {until:DateTime64(6, 'UTC')}
 )
-GROUP BY namespace, engine, workflow, step, workflow_version
-HAVING n > 0
+GROUP BY namespace, engine, workflow, step, workflow_version, is_recent
+HAVING n + censored > 0
 SETTINGS use_skip_indexes_if_final = 1

@@ -144,9 +144,8 @@ def version_threshold(tau_old_s: float, median_old_s: float, new_durations_s: Fl
 
 
 def per_week(observed: float, span_s: float) -> float:
-    """What was observed in `span_s` seconds extrapolated to a week; never below what was
-    observed."""
-    return max(observed, observed * WEEK_S / span_s) if span_s > 0 else observed
+    """How much of what was observed in `span_s` seconds comes in a week; all of it where that is not known (0)."""
+    return observed * WEEK_S / span_s if span_s > 0 else observed
 
 
 def alpha_for(

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from detectors.brain import LEARN_EVERY
 from stallwatch.model.events import StepEvent
 from stallwatch.simulator.scenario import Scenario
 
-CALIBRATION_EVERY: Final = timedelta(hours=1)
+_YOUNG: Final = [timedelta(minutes=2**power) for power in range(6)]
+"""Without a past it is also learned after so long, as a service does that knows nothing."""
 CALIBRATIONS_MAX: Final = 40
 """Of a story of days the calibrations are further apart, and so many."""
 TICK: Final = timedelta(seconds=1)
@@ -56,13 +58,15 @@ def calibrations(scenario: Scenario) -> list[datetime]:
     """When to learn anew after the start: every hour in which something came, and before each expectation, since what
     was learned grows old."""
     start, end = scenario.start, scenario.expectations[-1].at
-    every = max(CALIBRATION_EVERY, (end - start) / CALIBRATIONS_MAX)
+    every = max(LEARN_EVERY, (end - start) / CALIBRATIONS_MAX)
     received = sorted(one.received_at for one in scenario.deliveries)
+    young = [] if scenario.past else [start + age for age in _YOUNG if start + age <= end]
+    later = [start + number * every for number in range(1, (end - start) // every + 1)]
     kept: list[datetime] = []
-    for number in range(1, (end - start) // every + 1):
-        at = start + number * every
+    for at in young + later:
         news = bisect_right(received, at) - bisect_right(received, kept[-1] if kept else start)
-        if news or any(at <= one.at < at + every for one in scenario.expectations):
+        old = at not in young and any(at <= one.at < at + every for one in scenario.expectations)
+        if news or old:
             kept.append(at)
     return kept
 

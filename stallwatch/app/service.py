@@ -64,6 +64,8 @@ ALERT_S: Final = 1.0
 STATISTICS_S: Final = 10.0
 TIDY_S: Final = 300.0
 HOUR_S: Final = 3600.0
+LOOK_S: Final = 20.0
+"""How often it is asked whether all is to be learned anew."""
 RECENT_MIN_S: Final = 26 * HOUR_S
 """What was folded so long ago is still asked for: mostly an hour back, at most as long as healthy things take."""
 FORGET_FINDINGS: Final = timedelta(days=30)
@@ -279,8 +281,7 @@ class Service:
         every(STATISTICS_S, "statistics", self._statistics)
         if Role.DETECTORS in self.roles:
             # The first tick learns by itself; later, ticks go on with what was known while all is learned anew.
-            hour = timedelta(seconds=HOUR_S)
-            self._ticker.every(HOUR_S, "calibrate", self._calibrate, now + hour, "calibration")
+            every(LOOK_S, "calibrate", self._calibrate, executor="calibration")
             every(TICK_S, "detect", self._tick, executor="brain")
             every(TIDY_S, "tidy", self._tidy)
             every(HOUR_S, "recommend", self._recommend)
@@ -329,6 +330,8 @@ class Service:
             self._pace.asked(due, now)
 
     def _calibrate(self) -> None:
+        if not self.brain.has_to_learn(self._clock.now()):
+            return
         # What was received before is known to be folded: afterwards only what comes later is new.
         self._folder.catch_up()
         self.brain.calibrate(self._clock.now())

@@ -65,7 +65,7 @@ events:
 
 def test_a_story_of_days_learns_forty_times(tmp_path: Path) -> None:
     told = scenario(tmp_path, f"{HEARTBEATS}expect: [{{at: 10d, findings: []}}]")
-    assert ticks_s(told) == [21_600 * number for number in range(1, 41)]
+    assert ticks_s(told) == [16 * 60, *(21_600 * number for number in range(1, 41))]
 
 
 def test_where_nothing_comes_it_learns_before_it_is_asked(tmp_path: Path) -> None:
@@ -74,7 +74,13 @@ def test_where_nothing_comes_it_learns_before_it_is_asked(tmp_path: Path) -> Non
         tmp_path, f"{few}expect: [{{at: 9h, findings: []}}, {{at: 20h30m, findings: []}}]"
     )
     hours = [at / 3600 for at in ticks_s(told)]
-    assert hours == [1, 2, 9, 20, 20.5]
+    assert hours == [16 / 60, 2, 9, 20, 20.5]
+
+
+def test_without_a_past_it_learns_soon(tmp_path: Path) -> None:
+    often = HEARTBEATS.replace("every: 1h", "every: 1s").replace("at: 10m", "at: 1s")
+    told = scenario(tmp_path, f"{often}expect: [{{at: 30m, findings: []}}]")
+    assert [at / 60 for at in ticks_s(told)] == [1, 2, 4, 30]
 
 
 def test_what_completed_late_between_expectations_is_learned_from(

@@ -167,7 +167,7 @@ def test_parts_of_the_week() -> None:
     assert names == ["Mo-Fr 0-8 h", "8-11 h", "14-17 h", "Saturday", "Sunday"]
 
 
-def test_a_week_later_what_was_called_is_forgotten_unless_it_is_remembered() -> None:
+def test_what_was_called_is_remembered_for_longer_than_a_week() -> None:
     day_s = _log_weeks.DAY_S
     begin = np.arange(0, 60 * day_s, day_s / 40)
     took_s = np.full(len(begin), 60.0)
@@ -176,10 +176,10 @@ def test_a_week_later_what_was_called_is_forgotten_unless_it_is_remembered() -> 
     days = np.arange(28 * day_s, 60 * day_s, day_s)
     fleets = np.full(len(days), 280)
     as_is = _log_weeks.week_by_week(step, days, fleets)
-    longer = _log_weeks.week_by_week(step, days, fleets, _log_weeks.REMEMBERED)
-    assert (len(as_is.attempts), as_is.findings) == (2, 2)
-    assert (len(longer.attempts), longer.findings) == (1, 1)
-    assert np.mean(longer.limits) > np.mean(as_is.limits)
+    week = _log_weeks.week_by_week(step, days, fleets, _log_weeks.RECENT_S)
+    assert (len(as_is.attempts), as_is.findings) == (1, 1)
+    assert (len(week.attempts), week.findings) == (2, 2)
+    assert np.mean(as_is.limits) > np.mean(week.limits)
 
 
 def test_calls_that_overlap_are_one_finding() -> None:

@@ -181,6 +181,64 @@ def test_a_false_alarm_raises_the_threshold_at_once(shop: Shop, now: datetime) -
     assert [one.executions for one in late] == [("o-2",)]
 
 
+def test_a_young_watch_learns_soon_and_an_old_one_every_hour(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    assert not brain.has_to_learn(shop.after(0))
+    learnt_after_s = []
+    brain.calibrate(now)
+    for minute in range(300):
+        if brain.has_to_learn(shop.after(60 * minute)):
+            brain.calibrate(shop.after(60 * minute))
+            learnt_after_s.append(minute)
+    assert learnt_after_s == [1, 2, 4, 8, 16, 32, 64, 124, 184, 244]
+    shop.tell(-3000, "step.started", step="charge")
+    shop.tell(-2990, "step.completed", step="charge")
+    known = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    known.calibrate(now)
+    assert not known.has_to_learn(shop.after(2980))
+    assert known.has_to_learn(shop.after(2990))
+
+
+def test_a_hang_is_found_in_the_first_minutes_of_a_watch(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    brain.calibrate(now)
+    shop.tell_all(
+        [
+            shop.event(at_s + 3 * number, event, f"o-{number}", step="charge")
+            for number in range(60)
+            for at_s, event in ((0, "step.started"), (1 + 0.01 * number, "step.completed"))
+        ]
+    )
+    shop.tell(180, "step.started", "hung", step="charge")
+    assert brain.has_to_learn(shop.after(240))
+    brain.calibrate(shop.after(240))
+    (found,) = brain.tick(shop.after(300), only=["stalled_step"])
+    assert (found.executions, found.evidence["rule"]) == (("hung",), "cold_start")
+
+
+def test_what_senders_do_is_learned_at_the_start_and_after_an_hour(
+    shop: Shop, now: datetime
+) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    brain.calibrate(now)
+    for number in range(60):
+        event = shop.event(number, "step.started", f"o-{number}", step="charge")
+        shop.store.insert_events([event], event.time, "shop")
+    assert brain.calibrate(shop.after(120)).senders == {}
+    assert set(brain.calibrate(shop.after(3600)).senders) == {"shop"}
+    again = Brain(shop.store, State(None), load_detectors({}, "test"), shop.after(3600))
+    assert set(again.calibrate(shop.after(3600)).senders) == {"shop"}
+
+
+def test_one_duration_is_not_enough_to_call_a_hang(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    shop.tell(0, "step.started", "o-1", step="charge")
+    shop.tell(1, "step.completed", "o-1", step="charge")
+    shop.tell(30, "step.started", "o-2", step="charge")
+    brain.calibrate(shop.after(60))
+    assert brain.tick(shop.after(3600), only=["stalled_step"]) == []
+
+
 def test_a_severity_from_the_policy_reaches_the_finding(shop: Shop, now: datetime) -> None:
     policy = load_detectors({"policy": [{"step": "charge", "severity": "info"}]}, "test")
     hang(shop)

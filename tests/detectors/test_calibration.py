@@ -10,6 +10,7 @@ from detectors.calibration import Calibration, learn
 from detectors.calibration.heartbeats import learn_heartbeats
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.calibration.learning import past, statement
+from detectors.calibration.rows import RECENT, Allowance
 from detectors.calibration.sampling import Sample
 from detectors.calibration.steps import STEPS_LIMITS, learned_from
 from stallwatch.model.events import StepEvent, event_from_dict
@@ -17,6 +18,10 @@ from stallwatch.store import Store
 
 PLACE = ("default", "custom", "order", "charge")
 WHOLE = Sample(1.0, frozenset())
+
+
+def window(now: datetime) -> dict[str, Any]:
+    return {**WHOLE.bounds(past(now)), "recent": now - RECENT, "sample": 1000}
 
 
 def told(at: datetime, event: str, execution_id: str, **said: Any) -> StepEvent:
@@ -61,9 +66,7 @@ def test_completed_attempts_gaps_and_executions_are_learned(store: Store, now: d
     assert (after_reserve.spread.n, after_reserve.spread.median_s) == (100, 4.0)
     assert set(after_reserve.rest_percentiles_s) == {9.5}
     assert known.gaps[(*PLACE[:3], "")].spread.median_s == 0.5
-    few = store.select(
-        statement("gaps"), {**WHOLE.bounds(past(now)), "sample": 1000, "executions": 10}
-    )
+    few = store.select(statement("gaps"), {**window(now), "executions": 10})
     assert {row["n"] for row in few if row["step"] == ""} == {10}
     # Behind the first attempt the pause, behind the second the end.
     assert known.gaps[PLACE].spread.n == 200
@@ -144,12 +147,11 @@ def test_hangs_are_seen_and_taken_for_hangs(store: Store, now: datetime) -> None
     events = [*healthy, *hangs, *open_now]
     store.insert_events(events, [event.time for event in events], "shop")
     store.fold(now)
-    window = {**WHOLE.bounds(past(now)), "sample": 1000, **STEPS_LIMITS}
-    (row,) = store.select(statement("steps"), window)
+    (row,) = store.select(statement("steps"), {**window(now), **STEPS_LIMITS})
     assert (row["n"], row["censored"]) == (400, 5)
     assert sorted(row["censored_s"]) == [3600.0, 7200.0, 10800.0, 14400.0, 72000.0]
-    beside = learned_from(row, 1.0, 1e5).threshold.seconds
-    alone = learned_from({**row, "censored_s": [], "censored": 0}, 1.0, 1e5).threshold.seconds
+    beside = learned_from(row, 1e-5).threshold.seconds
+    alone = learned_from({**row, "censored_s": [], "censored": 0}, 1e-5).threshold.seconds
     assert beside is not None
     assert alone is not None
     assert alone <= beside < 1.5 * alone
@@ -165,7 +167,7 @@ def test_runs_that_are_alike_inside_an_execution_raise_the_threshold() -> None:
         "first_at": start, "last_at": start + timedelta(days=7),
     }  # fmt: skip
     alike = [(execution, one) for execution, runs in enumerate(durations) for one in runs]
-    plain, raised = (learned_from(r, 0.36, 1e4) for r in (row, {**row, "by_execution": alike}))
+    plain, raised = (learned_from(r, 3.6e-5) for r in (row, {**row, "by_execution": alike}))
     assert plain.correlation == 1.0
     assert raised.correlation > 1.2
     assert plain.threshold.seconds is not None
@@ -185,12 +187,11 @@ def test_loops_are_told_by_execution(store: Store, now: datetime) -> None:
             events.append(told(end, "step.completed", f"o-{number}", **said))
     store.insert_events(events, [event.time for event in events], "shop")
     store.fold(now)
-    window = {**WHOLE.bounds(past(now)), "sample": 1000, **STEPS_LIMITS}
-    (row,) = store.select(statement("steps"), window)
+    (row,) = store.select(statement("steps"), {**window(now), **STEPS_LIMITS})
     assert (row["n"], row["executions"]) == (15, 5)
     durations = sorted(duration for _, duration in row["by_execution"])
     assert durations == sorted([1.0, 2.0, 3.0, 4.0, 5.0] * 3)
-    (few,) = store.select(statement("steps"), {**window, "alike": 4})
+    (few,) = store.select(statement("steps"), {**window(now), **STEPS_LIMITS, "alike": 4})
     assert few["by_execution"] == []
 
 
@@ -208,11 +209,11 @@ def test_the_pauses_between_heartbeats_are_learned(store: Store, now: datetime) 
     store.insert_events(events, [event.time for event in events], "shop")
     store.insert_events(events[:50], [event.time for event in events[:50]], "shop")
     store.fold(now)
-    learnt_of = learn_heartbeats(store, now - timedelta(days=7), now, 1000, 0.36, 1000.0)
+    learnt_of = learn_heartbeats(store, now - timedelta(days=7), now, 1000, Allowance(0.36, 1000.0))
     pauses = learnt_of[PLACE].spread
     # Four between five beats and the one before the end; neither what came before nor what came after.
     assert (pauses.n, pauses.median_s, pauses.longest_s) == (100, 10.0, 10.0)
-    few = learn_heartbeats(store, now - timedelta(hours=2), now, 1000, 0.36, 1000.0)
+    few = learn_heartbeats(store, now - timedelta(hours=2), now, 1000, Allowance(0.36, 1000.0))
     assert few == {}
 
 

@@ -7,6 +7,7 @@ import pytest
 from detectors.calibration import learn, sampling
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.calibration.learning import past, statement
+from detectors.calibration.rows import RECENT
 from detectors.calibration.steps import STEPS_LIMITS
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.store import Store
@@ -49,7 +50,8 @@ def test_of_what_is_busy_a_share_is_read_and_of_what_is_rare_all(
     sample = sampling.sample_of(week, past(now))
     assert sample == sampling.Sample(4.0, frozenset({("default", "custom", "rare")}))
     rows = week.select(
-        statement("steps"), {**sample.bounds(past(now)), "sample": 20_000, **STEPS_LIMITS}
+        statement("steps"),
+        {**sample.bounds(past(now)), "recent": now - RECENT, "sample": 20_000, **STEPS_LIMITS},
     )
     seen = {row["workflow"]: row["n"] for row in rows}
     assert seen["rare"] == RARE

@@ -22,7 +22,6 @@ from stallwatch.store.state import State
 TICKS_USUAL: Final = 500
 TICKS_MAX: Final = 20_000
 TICK_MIN: Final = timedelta(seconds=5)
-CALIBRATION_EVERY: Final = timedelta(hours=1)
 
 _numbers = itertools.count(1)
 
@@ -99,12 +98,10 @@ def play(
         state = State(None)
         brain = Brain(scratch, state, config, epoch=since)
         calibration = brain.calibrate(since)
-        calibrated_at = since
         for at in _ticks(since, until, every, [one.at for one in expectations]):
             copied.move_to(at)
-            if at - calibrated_at >= CALIBRATION_EVERY:
+            if brain.has_to_learn(at):
                 calibration = brain.calibrate(at)
-                calibrated_at = at
             brain.tick(at, only)
             firing = [one for one in brain.findings() if one.status is Status.FIRING]
             told = [one for one in firing if only is None or one.detector in only]

@@ -127,9 +127,9 @@ def test_a_version_hardly_seen_gets_eight_times_the_old_threshold() -> None:
     assert version_threshold(60, 2, NOTHING) == 480
 
 
-def test_per_week_extrapolates_but_never_shrinks() -> None:
+def test_what_was_observed_is_extrapolated_to_a_week() -> None:
     assert per_week(10, 86400) == 70
-    assert per_week(10, 28 * 86400) == 10
+    assert per_week(10, 28 * 86400) == 2.5
     assert per_week(10, 0) == 10
 
 
