@@ -7,8 +7,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from stallwatch.store import Store, open_store
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 _SHAPE: Final = """SELECT groupBitXor(cityHash64(name, create_table_query)) AS hash
 FROM system.tables WHERE database = {database:String}"""
