@@ -71,11 +71,11 @@ _STATIC: Final = (
 )
 _WATCHED: Final = (
     "One false alarm a week allowed in all, so 0.36 for stalls, and 0.02 of its own for each step that runs seldom; "
-    "learned every day from the last seven. *Expected* is what the thresholds promise; *used* are attempts called by "
-    "those expected. Calls of a step that overlap are one finding. *Ended in one hour*: the share of called attempts "
-    "that ended in the commonest hour of the day. *Remembered*: if what ended beyond a threshold raised it for 28 "
-    "days, and not for seven. *Learned*: if, besides, durations of 28 days were learned from. *Length*: how long "
-    "thresholds would be then, as a multiple of what they are. The first four weeks are not judged."
+    "learned every day from the last seven, from 28 where these have fewer than 2,000 durations. *Expected* is what "
+    "the thresholds promise; *used* are attempts called by those expected. Calls of a step that overlap are one "
+    "finding. *Ended in one hour*: the share of called attempts that ended in the commonest hour of the day. *A week "
+    "alone*: if nothing older had been learned from or remembered, and how long thresholds would be then, as a "
+    "multiple of what they are. The first four weeks are not judged."
 )
 _RHYTHM: Final = (
     f"Thresholds for one false alarm in {round(1 / RHYTHM_ALPHA):,}, from at least 300 durations: their use by the "
