@@ -27,6 +27,8 @@ OVERLAP: Final = timedelta(minutes=5)
 FEW: Final = 200
 """Where more attempts are open, executions are named only if less ended lately than usual: the ids of a million
 attempts that are well cost a second."""
+EARLIER: Final = timedelta(seconds=5)
+"""The last end is told only if the silence is counted from so much later: a second apart, they would contradict."""
 BEAT_S: Final = 60
 """An attempt that has told a heartbeat since then is in good hands."""
 _WHERE: Final = {
@@ -156,10 +158,12 @@ def _explain(silence: Silence, where: str, since: datetime, wrong_per_week: floa
             f"have; {overdue} should have gone on long ago. {attempts} {are} open. The limit is set so that of all "
             f"that is watched less than {wrong_per_week:.2g} a week are called so wrongly. {usual} {waiting}"
         )
+    is_earlier = since - silence.closed_at >= EARLIER
+    last = f"The last end was at {clock(silence.closed_at)}. " if is_earlier else ""
     return (
         f"On {where} nothing has ended for {lasting}, since {clock(since)}, although {attempts} {are} open. Where "
-        f"everything goes well, such a silence comes less than once in {seldom(1 / _chance(silence))} times. The last "
-        f"end was at {clock(silence.closed_at)}. {usual} {waiting}"
+        f"everything goes well, such a silence comes less than once in {seldom(1 / _chance(silence))} times. "
+        f"{last}{usual} {waiting}"
     )
 
 

@@ -41,10 +41,11 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
 def _observe(tick: Tick, burst: Burst, context: Context) -> Observation:
     place = place_of(burst.series.rows[0])
     _, _, workflow, step = place
-    error = burst.shared.get("error_type", "the errors")
+    error = burst.shared.get("error_type")
     downstream = burst.shared.get("downstream")
     version = burst.shared.get("version")
-    next_steps = [f"Look at what {error} says in {burst.executions[0]}."]
+    what = f"what {error} says" if error else f"why {step} failed"
+    next_steps = [f"Look at {what} in {burst.executions[0]}."]
     if downstream:
         next_steps.append(f"Look whether {downstream} is in trouble.")
     next_steps.append(

@@ -128,24 +128,26 @@ def _observe(
         for gap in gaps
         for number in range(gap.first, min(gap.last, gap.first + NUMBERS_MAX) + 1)
     ]
+    single = first.first == first.last
     which = (
-        f"number {first.first}"
-        if first.first == first.last
-        else f"numbers {first.first} to {first.last}"
+        f"event with number {first.first} has"
+        if single
+        else f"events with numbers {first.first} to {first.last} have"
     )
+    they = "it" if single else "they"
     where = (
         f"between {first.before} and {first.behind}" if first.before else f"before {first.behind}"
     )
     confirm_s = context.config.gap_confirm
     ttl = timedelta(seconds=context.config.point_finding_ttl + confirm_s)
     explanation = (
-        f"In {first.execution_id} of {workflow} the event with {which} has not arrived: it belongs "
-        f"{where}, and what follows it arrived at {clock(first.noticed_at)}. "
+        f"In {first.execution_id} of {workflow} the {which} not arrived: {they} belong{'s' if single else ''} "
+        f"{where}, and what follows arrived at {clock(first.noticed_at)}. "
     )
     explanation += (
-        f"It may be on its way: after {format_duration(confirm_s)} it counts as lost."
+        f"{they.capitalize()} may be on the way: lost is what has not come after {format_duration(confirm_s)}."
         if suspected
-        else f"It has not come within {format_duration(confirm_s)} and counts as lost. "
+        else f"What has not come within {format_duration(confirm_s)} counts as lost. "
         "Sequence numbers have no holes, so this is certain."
     )
     if len(executions) > 1:

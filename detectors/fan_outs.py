@@ -73,7 +73,9 @@ def fan_outs(rows: Sequence[Row], goes_on: Callable[[Row], bool]) -> Iterator[Fa
         beside = [row for row in rows if row["branch"] == parent]
         met_at = _met_at(beside)
         branches = []
-        for label in sorted(one for one in labels if parent_of(one) == parent):
+        siblings = [one for one in labels if parent_of(one) == parent]
+        # The shorter first, so that 10 comes behind 9.
+        for label in sorted(siblings, key=lambda one: (len(one), one)):
             its_rows = [
                 row
                 for row in rows

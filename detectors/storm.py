@@ -127,10 +127,19 @@ class Storm:
     @property
     def trigger_is_gone(self) -> bool:
         """Whether first attempts end as well as ever, while the retries of earlier ones go on."""
-        if sum(one.ended_firsts for one in self.lately) < ENDED_MIN:
+        ended = sum(one.ended_firsts for one in self.lately)
+        if ended < ENDED_MIN or not self._earlier_are_known:
             return False
         usual = self.habit.first_failures
         return self.first_failure_share <= max(USUAL_FACTOR * usual, usual + USUAL_MARGIN)
+
+    @property
+    def _earlier_are_known(self) -> bool:
+        """Whether what was tried again is known from before. Histories that have the last attempt of a call alone hide
+        that its first one failed."""
+        told = {(call, attempt) for call, attempt, _, _ in self.row["samples"]}
+        before = [(call, attempt - 1) for call, attempt in told if attempt > 1]
+        return 2 * sum(one in told for one in before) >= len(before)
 
     @cached_property
     def pattern(self) -> RetryPattern:

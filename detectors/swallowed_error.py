@@ -1,7 +1,8 @@
 """A step failed for good, and its execution completed all the same, as if nothing had happened.
 
-Told where that was never so: the step ran in many completed executions and had succeeded in all of them. What was
-handled visibly is no swallowed error: a later run of the step completed, a step followed that never runs when all
+Told where that was never so: the step ran in many completed executions and had succeeded in all of them. Where these
+are not very many, a single one is suspected only: the error may have been caught on purpose, for the first time. What
+was handled visibly is no swallowed error: a later run of the step completed, a step followed that never runs when all
 goes well, or one that undoes another. Nor is what failed as often as it is allowed to: that is `retries_exhausted`.
 """
 
@@ -31,6 +32,8 @@ from stallwatch.model.ticks import Tick
 
 COMPLETED_MIN: Final = 50
 """Completed executions with this step: with fewer, no failure of it is unusual."""
+SURE_MIN: Final = 1_000
+"""With fewer, one execution alone says too little: it takes two."""
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
@@ -118,6 +121,7 @@ def _observe(place: Place, rows: Sequence[Row], times: int, context: Context) ->
             "If it is caught on purpose, say so with a policy: "
             f'workflow = "{workflow}", step = "{step}", enabled = false.',
         ),
+        suspected=count < 2 and times < SURE_MIN,
         point_until=max(row["received_at"] for row in rows) + ttl,
     )
 

@@ -24,7 +24,7 @@ class Follow(NamedTuple):
     """`step` follows `after`. `at`: the place in the course where it begins; its length for the end.
 
     `usual`: nothing had failed before, and nothing is undone: on other ways other steps follow. `between`: the
-    steps that began after `after` did and before `step` ended.
+    steps of other runs that were open between the beginning of `after` and the end of `step`.
     """
 
     after: str
@@ -82,7 +82,7 @@ def follows(course: Course, ended: bool) -> tuple[Follow, ...]:
                 between = frozenset(
                     other.step
                     for other in runs
-                    if one.begin < other.begin < run.end and other is not run
+                    if one.begin < other.end and other.begin < run.end and other not in (one, run)
                 )
                 usual = run.begin <= first_failure and not undoes
                 found.append(Follow(one.step, run.step, run.begin, usual, between))

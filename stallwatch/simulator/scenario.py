@@ -25,7 +25,7 @@ from stallwatch.model.events import FIELDS, StepEvent, event_from_dict
 from stallwatch.simulator.expectations import Expectation, offset_or_time, parse_expectation
 from stallwatch.simulator.history import executions_between, past_events
 from stallwatch.simulator.spec import Spec, read_yaml
-from stallwatch.simulator.workflows import EXECUTIONS_MAX, History, parse_history
+from stallwatch.simulator.workflows import COMMON, EXECUTIONS_MAX, History, parse_history
 
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """Every scenario starts here, on a Monday at noon, so that a run can be repeated to the letter."""
@@ -148,10 +148,14 @@ def _parse_continuation(
 
 
 def _choose_history(spec: Spec, histories: list[History]) -> History:
-    """The one history of that workflow (and step, where short forms share a workflow)."""
-    children = spec.mapping(("workflow", "step"), ("workflow",))
+    """The one history of that workflow (and step, where short forms share a workflow; and what else is given)."""
+    children = spec.mapping(("workflow", "step", *COMMON), ("workflow",))
     workflow = children["workflow"].text()
     found = [history for history in histories if history.workflow == workflow]
+    for key, usual in COMMON.items():
+        if key in children:
+            value = children[key].text()
+            found = [history for history in found if history.common.get(key, usual) == value]
     if "step" in children:
         name = children["step"].text()
         found = [item for item in found if any(step.name == name for step in item.steps)]

@@ -28,7 +28,7 @@ DECLARED: Final[tuple[str, ...]] = (
     "payload_bytes",
     "attributes",
 )
-COMMON: Final[tuple[str, ...]] = ("engine", "namespace", "workflow_version")
+COMMON: Final = {"engine": "custom", "namespace": "default", "workflow_version": ""}
 _STEP_KEYS: Final = (
     "step",
     "duration",

@@ -71,6 +71,7 @@ LOOPS: Final = tuple(f"loop-{number}" for number in range(5))
 ENDING: Final[dict[str, tuple[str, Any]]] = {
     "forked": ("forked", 1),
     "shrugging": ("shrugging", 1),
+    "shrugging-2": ("shrugging", 1),
     "undone": ("sold", True),
     "not-undone": ("sold", False),
     "fine": ("plain", 1),
@@ -83,7 +84,7 @@ STAYING: Final[dict[str, tuple[str, Any]]] = {
 FAILED: Final[set[Told]] = {
     ("failed_execution", "forked", "charge", ("forked",)),
     ("failed_execution", "sold", "charge", ("not-undone", "undone")),
-    ("swallowed_error", "shrugging", "charge", ("shrugging",)),
+    ("swallowed_error", "shrugging", "charge", ("shrugging", "shrugging-2")),
     ("error_burst", "looping", "charge", LOOPS),
 }
 STORM: Final[set[Told]] = {("retry_storm", "looping", "charge", LOOPS)}

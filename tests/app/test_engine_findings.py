@@ -122,7 +122,7 @@ TOLD: Final[set[Told]] = {
     ("failed_execution", "Exceeded", "work", ("exceeded",)),
     ("failed_execution", "Failed", "", ("failing",)),
     ("failed_execution", "Forked", "refuse", ("forked",)),
-    ("swallowed_error", "Shrugged", "refuse", ("shrugged",)),
+    ("swallowed_error", "Shrugged", "refuse", ("shrugged", "shrugged-2")),
     ("failed_execution", "Sold", "charge", ("not-undone", "undone")),
     ("missing_compensation", "Sold", "reserve", ("not-undone",)),
     ("retry_storm", "Stormy", "flaky", tuple(f"storm-{number}" for number in range(STORM))),
@@ -403,6 +403,7 @@ def begin(play: Play) -> None:
     play.start("failing", "Failed")
     play.start("forked", "Forked")
     play.start("shrugged", "Shrugged")
+    play.start("shrugged-2", "Shrugged")
     play.start("undone", "Sold", True)
     play.start("not-undone", "Sold", False)
     play.start("healed", "Retried", 2)

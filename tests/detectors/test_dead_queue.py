@@ -89,6 +89,13 @@ def test_ten_open_and_nothing_ends() -> None:
     assert 9.6 < found.evidence["silent_s"] < 9.9
 
 
+def test_the_last_end_is_told_where_the_silence_began_later() -> None:
+    (at_once,) = judge(row(TEN, [(12.0, 2.0)]))
+    assert "The last end was" not in at_once.explanation
+    (after_an_idle_minute,) = judge(row(TEN, [(70.0, 2.0)]))
+    assert "The last end was at 2" in after_an_idle_minute.explanation
+
+
 def test_something_ended_a_moment_ago() -> None:
     assert judge(row(TEN, [(0.5, 2.0)])) == []
 

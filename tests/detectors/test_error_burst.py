@@ -51,6 +51,12 @@ def test_a_minute_of_errors_is_a_burst() -> None:
     assert "usually 1 % do (10 of 1,000 attempts within a day before)" in found.explanation
     assert "Mostly with Http500. Nearly all of them: downstream bank" in found.explanation
     assert found.evidence["downstream"] == "bank"
+    assert found.next_steps[0] == "Look at what Http500 says in o-5."
+    untyped = row(dict.fromkeys(range(6), 2))
+    untyped["details"] = [
+        (bin_, ids, [("", "bank", "", "w-1", "")]) for bin_, ids, _ in untyped["details"]
+    ]
+    assert judged(untyped)[0].next_steps[0] == "Look at why charge failed in o-5."
 
 
 def test_one_call_that_fails_again_and_again_is_no_burst() -> None:

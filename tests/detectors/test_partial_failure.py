@@ -68,6 +68,12 @@ def test_a_branch_that_failed_holds_the_others_up() -> None:
     assert "nothing has begun behind them" in found.explanation
 
 
+def test_branches_are_named_in_their_order() -> None:
+    items = [row("pack", str(number), "completed", 100, 95) for number in (10, 9, 11)]
+    (found,) = judged(RESERVED, *items, FAILED)
+    assert found.evidence["branches_done"] == ["9", "10", "11"]
+
+
 def test_a_branch_that_hangs_holds_the_others_up() -> None:
     (found,) = judged(RESERVED, PACKED, HANGS)
     assert (found.step, found.evidence["rule"], found.since) == ("charge", "gpd", ago(100))

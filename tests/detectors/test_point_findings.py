@@ -200,6 +200,13 @@ def test_one_finding_for_each_workflow() -> None:
     assert (found.executions, found.evidence["missing"]) == (("o-1", "o-2"), 9)
 
 
+def test_several_lost_events_are_told_as_several() -> None:
+    (one,) = gaps_of(numbered((0, 700), (2, 700)))
+    assert "the event with number 1 has not arrived: it belongs between" in one.explanation
+    (several,) = gaps_of(numbered((0, 700), (5, 700)))
+    assert "the events with numbers 1 to 4 have not arrived: they belong" in several.explanation
+
+
 def test_what_was_noticed_before_the_watch_began_is_not_told() -> None:
     row = numbered((0, 700), (2, 700))
     assert event_gap.judge(tick(epoch=ago(600)), [row], context()) == []

@@ -107,6 +107,14 @@ def test_first_attempts_that_do_well_again_mean_that_it_feeds_itself() -> None:
     assert not few.evidence["trigger_gone"]
 
 
+def test_where_last_attempts_alone_are_told_nothing_is_said_of_first_ones() -> None:
+    """A history that has the last attempt of a call only hides that its first one failed."""
+    last = [(call, 4, BEGAN_US, BEGAN_US) for call in range(20)]
+    (hidden,) = judged(row(STORM, failed=0, samples=last))
+    (told,) = judged(row(STORM, failed=0, samples=spaced({2: 1})))
+    assert (hidden.evidence["trigger_gone"], told.evidence["trigger_gone"]) == (False, True)
+
+
 def spaced(pauses_s: dict[int, float], jitter: float = 0.0) -> list[tuple[int, int, int, int]]:
     """Twenty calls whose attempts fail at once and are tried again after these pauses."""
     samples = []

@@ -53,6 +53,12 @@ def test_going_on_as_if_nothing_had_happened_is_told() -> None:
     assert "enabled = false" in found.next_steps[-1]
 
 
+def test_one_alone_is_suspected_where_not_very_many_are_known() -> None:
+    assert [one.suspected for one in judged(row())] == [True]
+    assert [one.suspected for one in judged(row(), row(execution_id="o-2"))] == [False]
+    assert [one.suspected for one in judged(row(), known=flow(1000))] == [False]
+
+
 def test_what_is_handled_is_not_swallowed() -> None:
     assert judged(row(since_then=[("ship", False), ("invoice", False)])) == []
     assert judged(row(since_then=[("ship", True)])) == []

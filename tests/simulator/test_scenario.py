@@ -221,3 +221,17 @@ def test_no_hand_written_execution_shares_its_name_with_the_past(file: Path) -> 
     scenario = load_scenario(file)
     live = {delivery.event.execution_id for delivery in scenario.deliveries}
     assert not live & {event.execution_id for event in scenario.past}
+
+
+def test_of_two_histories_of_one_workflow_either_goes_on(tmp_path: Path) -> None:
+    scenario = load(
+        tmp_path,
+        "history:\n"
+        "  - {workflow: w, step: s, n: 5, every: 1s, duration: {constant: 1s}, namespace: a}\n"
+        "  - {workflow: w, step: s, n: 5, every: 1s, duration: {constant: 1s}, namespace: b}\n"
+        "events:\n"
+        "  - {history: {workflow: w, namespace: a}, from: 0s, until: 3s}\n"
+        "  - {history: {workflow: w, namespace: b}, from: 0s, until: 3s}\n"
+        "expect: [{at: 9s, findings: []}]\n",
+    )
+    assert {one.event.namespace for one in scenario.deliveries} == {"a", "b"}
