@@ -67,16 +67,17 @@ class Conventions:
 
     `flows`: functions and views. `spans`: by the name with which `stallwatch_claimed_by` claims a span, the statement
     that makes step events of it. `noting`: statements that note which traces there are. `traces`: statements that read
-    whole traces.
+    whole traces. `taken_back`: statements that take back what these made of traces that are an engine's.
 
-    They read `fold_span`, the spans that came since the last fold. Those of `noting` and `traces` have parameters:
-    `after` and `upto` (the batches that came, half-open below: `(after, upto]`) and `generic_services` (globs).
+    They read `fold_span`, the spans that came since the last fold. All but `spans` have parameters: `after` and `upto`
+    (the batches that came, half-open below: `(after, upto]`) and `generic_services` (globs).
     """
 
     flows: tuple[Definition, ...] = ()
     spans: Mapping[str, str] = field(default_factory=dict)
     noting: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

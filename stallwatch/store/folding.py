@@ -8,7 +8,7 @@ The fold reads all events of a touched execution, so order, lateness and repetit
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from stallwatch.store.definitions import Conventions
 from stallwatch.store.engine import Engine, translated
@@ -19,12 +19,25 @@ PART_EXECUTIONS: Final = 10_000
 YOUNG_US: Final = 15 * 60 * 1_000_000
 """An execution that was first heard of since so many microseconds is looked for in the youngest parts only."""
 
-_TOUCHED: Final = "SELECT count(), countIf(is_young), countIf(is_known) FROM fold_touched"
+_TOUCHED: Final = """
+SELECT count(), countIf(is_known), countIf(is_young), countIf(is_plain), countIf(is_plain AND is_young)
+FROM fold_touched"""
+_TWICE: Final = "SELECT count() - uniqExact(event_key) FROM fold_event"
 _COMPLEX: Final = "SELECT count(), countIf(is_mixed) FROM fold_complex"
-_OVER_KNOWN: Final = frozenset(
-    {"1_before", "7_open_attempts_gone", "8_attempts_gone", "9_executions_gone"}
-)
+_OVER_KNOWN: Final = frozenset({"7_open_attempts_gone", "8_attempts_gone", "9_executions_gone"})
 """The statements that look at what an earlier fold left."""
+_READING: Final = frozenset({"1_before", "1_events", "1_plain_events"})
+"""The statements that read what the touched executions had and have."""
+
+
+class _Touched(NamedTuple):
+    """How many executions are folded, and how many of them are what `fold_touched` says."""
+
+    executions: int
+    known: int
+    young: int
+    plain: int
+    young_plain: int
 
 
 class FoldSession:
@@ -67,21 +80,51 @@ class FoldSession:
             self._client.command(f"TRUNCATE TABLE fold_{table}")
         self._client.command(sql_text("fold", "0_gather_touched"), parameters=parameters)
         counted = self._client.query(_TOUCHED)
-        touched, young, known = (int(number) for number in counted.result_rows[0])
-        ages: list[dict[str, int]] = [{"young": 1}] if young else []
-        ages += [{"young": 0, "floor": 0}] if touched > young else []
+        touched = _Touched(*(int(number) for number in counted.result_rows[0]))
+        if not touched.executions:
+            return 0
+        self._read(parameters, touched)
         # A statement takes longer to plan than to run over little: those with nothing to do are left out.
-        idle = set() if known else set(_OVER_KNOWN)
-        for name in sql_names("fold") if touched else ():
+        idle = _READING | (frozenset() if touched.known else _OVER_KNOWN)
+        complex_ = 0
+        for name in sql_names("fold"):
             if name.startswith("0") or name in idle:
                 continue
-            for age in ages if name.startswith("1") else [{}]:
-                self._client.command(sql_text("fold", name), parameters=parameters | age)
+            statement = sql_text("fold", name)
+            if name == "5_gathered":
+                in_order = sql_text("fold", "0_in_order") if complex_ else ""
+                statement = statement.replace("{{in_order}}", in_order)
+            self._client.command(statement, parameters=parameters)
             if name == "3_complex":
                 complex_, mixed = self._client.query(_COMPLEX).result_rows[0]
                 idle |= set() if complex_ else {"4_numbers"}
                 idle |= set() if mixed else {"4_anchors", "4_calls"}
-        return touched
+        return touched.executions
+
+    def _read(self, parameters: dict[str, int], touched: _Touched) -> None:
+        """Put the events of the touched executions into `fold_event`, each once, and what is known into `fold_before`.
+
+        Those of plain executions are read as they came. When some came twice, which shows only then, all are read again
+        like the others.
+        """
+        ages = _ages(touched.executions, touched.young)
+        others = _ages(touched.executions - touched.plain, touched.young - touched.young_plain)
+        every = {"all": 0}
+        if touched.plain:
+            self._client.command(sql_text("fold", "1_plain_events"), parameters=parameters)
+            if self._client.query(_TWICE).result_rows[0][0]:
+                self._client.command("TRUNCATE TABLE fold_event")
+                others, every = ages, {"all": 1}
+        for age in others:
+            self._client.command(sql_text("fold", "1_events"), parameters=parameters | age | every)
+        for age in ages if touched.known else ():
+            self._client.command(sql_text("fold", "1_before"), parameters=parameters | age)
 
     def close(self) -> None:
         self._client.close()
+
+
+def _ages(executions: int, young: int) -> list[dict[str, int]]:
+    """What is young is looked for in the youngest parts only."""
+    ages: list[dict[str, int]] = [{"young": 1}] if young else []
+    return ages + ([{"young": 0, "floor": 0}] if executions > young else [])

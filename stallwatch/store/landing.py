@@ -48,10 +48,7 @@ class Landing:
         parameters = {"after": after, "upto": upto}
         sizes = self._client.query(sql_text("sorting", "0_sizes"), parameters=parameters)
         for part_after, part_upto in _parts(after, sizes.result_rows):
-            part = {"after": part_after, "upto": part_upto}
-            self._sort_part(part)
-            if self._conventions.traces:
-                self._read_traces(part)
+            self._sort_part({"after": part_after, "upto": part_upto})
         self._clear(upto)
 
     def _sort_part(self, window: dict[str, Any]) -> None:
@@ -63,7 +60,10 @@ class Landing:
         self._client.command(sql_text("sorting", "4_sender_beat"), parameters=parameters)
         for statement in self._conventions.noting:
             self._client.command(statement, parameters=parameters)
-        self._read_spans(window, claimed)
+        if self._read_spans(window, claimed):
+            self._fill(window)
+        if self._conventions.traces:
+            self._read_traces(window)
         self._client.command("TRUNCATE TABLE fold_span")
 
     def _fill(
@@ -79,8 +79,11 @@ class Landing:
 
     def _read_spans(
         self, window: dict[str, Any], claimed: set[str], shares: int = 1, share: int = 0
-    ) -> None:
-        """Make step events of what is in `fold_span`. What a convention fails on is halved until it is alone."""
+    ) -> bool:
+        """Make step events of what is in `fold_span`. What a convention fails on is halved until it is alone.
+
+        Returns whether it was halved: `fold_span` has only a part then.
+        """
         try:
             with translated():
                 for name in self._conventions.spans:
@@ -91,18 +94,21 @@ class Landing:
                 for half in (share, share + shares):
                     found, _ = self._fill(window, 2 * shares, half)
                     self._read_spans(window, found, 2 * shares, half)
-                return
+                return True
             log.error("spans of %s are set aside: %s", ", ".join(sorted(claimed - {""})), error)
             self._client.command(sql_text("sorting", "5_set_aside"))
+        return False
 
     def _read_traces(self, window: dict[str, Any]) -> None:
         if self._client.query(_TRACES).result_rows[0][0] == 0:
             return
         waiting = self._client.query(sql_text("sorting", "0_waiting"), parameters=window)
-        if not any(int(number) for number in waiting.result_rows[0]):
-            return
+        rooted, taken = (int(number) for number in waiting.result_rows[0])
         parameters = window | {"generic_services": self._services}
-        for statement in self._conventions.traces:
+        for statement in (
+            *(self._conventions.traces if rooted else ()),
+            *(self._conventions.taken_back if taken else ()),
+        ):
             try:
                 with translated():
                     self._client.command(statement, parameters=parameters)

@@ -252,6 +252,16 @@ def test_the_same_event_id_twice_is_one_event(store: Store, now: datetime) -> No
     assert [row["received_at"] for row in rows] == [now]
 
 
+def test_an_event_that_came_twice_before_a_fold_counts_once(store: Store, now: datetime) -> None:
+    event = told(now, 1, "step.started", step="a", event_id="e1")
+    later = now + timedelta(minutes=1)
+    for when in (later, now):
+        store.insert_events([event], when, "test")
+    store.fold(now)
+    (row,) = store.select("SELECT version, starts, first_received_at FROM attempt_fold FINAL")
+    assert (row["version"], len(row["starts"]), row["first_received_at"]) == (1, 1, now)
+
+
 def test_the_workflow_is_resolved_in_the_execution(store: Store, now: datetime) -> None:
     folded(store, now, told(now, 0, "workflow.started"))
     nameless = structs.replace(told(now, 1, "step.started", step="a"), workflow="")
@@ -359,19 +369,22 @@ def test_order_lateness_and_repetition_do_not_matter(
 def test_what_need_not_be_put_in_order_comes_out_as_if_it_had_been(
     raw: list[dict[str, Any]], shared_store: Store, now: datetime
 ) -> None:
-    """The short way that most steps take through the fold, beside the long one."""
+    """The short ways that most executions and steps take through the fold, beside the long ones."""
     results = []
-    for all_complex in (False, True):
+    for long_way in (sql_text, _none_plain, _all_complex):
         name = f"x-{next(_numbers)}"
         events = drawn(raw, now, execution_id=name)
         with pytest.MonkeyPatch.context() as patch:
-            if all_complex:
-                patch.setattr(folding, "sql_text", _all_complex)
+            patch.setattr(folding, "sql_text", long_way)
             shared_store.insert_event_rows(events)
             shared_store.fold(now)
         attempts = shared_store.select(ATTEMPTS, {"id": name})
         results.append((attempts, shared_store.select(EXECUTIONS, {"id": name})))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
+
+
+def _none_plain(folder: str, name: str) -> str:
+    return sql_text(folder, name).replace("known.folds = 0 AND came.is_plain", "false")
 
 
 def _all_complex(folder: str, name: str) -> str:

@@ -6,8 +6,9 @@ SELECT
     sender, namespace, pinned, batch, historical,
     span.trace_id AS trace_id, span.span_id AS span_id, span.parent_span_id AS parent_span_id, span.name AS name, scope, span.kind AS kind,
     span.start_time_unix_nano AS start_ns, span.end_time_unix_nano AS end_ns,
-    span.status.code AS status_code, stallwatch_redact_text(span.status.message) AS status_message,
-    -- Hardly any span needs it; an empty map in place of the others costs nothing.
+    span.status.code AS status_code,
+    -- Hardly any span needs either; an empty map in place of the others costs nothing.
+    if(span.status.message = '', '', stallwatch_redact_text(span.status.message)) AS status_message,
     if(is_beyond OR may_hold_secrets, stallwatch_redact_map(stallwatch_limit_map(if(is_beyond OR may_hold_secrets, raw, CAST(map(), 'Map(String, String)')))), raw) AS attributes,
     resource,
     arrayMap(

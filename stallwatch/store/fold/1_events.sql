@@ -1,4 +1,4 @@
--- All events of the touched keys, each once, each with its run: an empty run id belongs to the run open at its time, else
+-- All events of the touched keys that are not plain, each once, each with its run: an empty run id belongs to the run open at its time, else
 -- to the latest. A start without a run id that precedes every run began the run that followed.
 -- Of what is young, parts of the log that are older than it are not read.
 -- Beside each event stand numbers that stand for texts in what follows (comparing texts is most of a fold's cost):
@@ -12,7 +12,7 @@ WITH
         SELECT * EXCEPT (attributes, is_replay)
         FROM step_event_log FINAL
         WHERE batch > {floor:UInt64}
-            AND execution_key IN (SELECT execution_key FROM fold_touched WHERE is_young = {young:UInt8})
+            AND execution_key IN (SELECT execution_key FROM fold_touched WHERE (NOT is_plain OR {all:UInt8}) AND is_young = {young:UInt8})
             AND NOT is_replay
     ),
     -- Only where some events name their run and others do not.

@@ -34,7 +34,7 @@ FROM
                 max(r.received_at) AS last_received_at,
                 maxOrNullIf(r.received_at, is_closing) AS ended_received_at,
                 transform(max(trust), [2, 1], ['history', 'event'], 'span') AS road,
-                argMax(r.sender, (r.received_at, event_key)) AS sender,
+                argMax(r.sender, received_last) AS sender,
                 min(r.historical) AS historical,
                 min(r.batch) AS first_batch
             FROM
@@ -46,7 +46,8 @@ FROM
                     -- What the workflow's own events say comes before what its steps' do.
                     bitOr(bitShiftLeft(toUInt64(is_workflow), 63), place) AS place_of_workflow,
                     -- Of two ends at the same time the same one counts whatever the execution is called: place has a hash of its name.
-                    (trust, time, kind, event_id) AS word,
+                    if(is_closing, (trust, time, kind, event_id), (0, time, '', '')) AS word,
+                    bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Micro(received_at)), 12), bitAnd(event_key, 4095)) AS received_last,
                     -- The most trusted come last, and first.
                     bitOr(bitShiftLeft(toUInt64(trust), 62), bitShiftRight(place, 2)) AS trusted_last,
                     bitOr(bitShiftLeft(toUInt64(3 - trust), 62), bitShiftRight(place, 2)) AS trusted_first

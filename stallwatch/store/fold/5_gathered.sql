@@ -13,18 +13,7 @@ WITH
             sipHash64(call_key, number) AS attempt_key
         FROM fold_event
         WHERE step_key != 0 AND step_key NOT IN (SELECT step_key FROM fold_complex)
-        UNION ALL
-        SELECT
-            -- What a more trusted road tells as well is not heard from this one, but for the trace.
-            e.* REPLACE (
-                if(n.is_outranked, '', e.kind) AS kind,
-                if(n.is_outranked, '', e.error_type) AS error_type,
-                if(n.is_outranked, '', e.error_message) AS error_message),
-            n.call_id AS call_id, n.call_number AS call_number, n.number AS number, n.place AS ordinal, n.span_place AS span_ordinal,
-            sipHash64(step_key, call_id, call_number) AS call_key,
-            sipHash64(call_key, number) AS attempt_key
-        FROM fold_event AS e
-        INNER JOIN fold_number AS n ON e.event_key = n.event_key
+        {{in_order}}
     ),
     gathered AS
     (
@@ -49,7 +38,11 @@ WITH
             transform(max(trust), [2, 1], ['history', 'event'], 'span') AS road,
             argMaxIf(g.trace_id, span_ordinal, g.trace_id != '') AS trace_id,
             argMaxIf(g.span_id, span_ordinal, g.span_id != '') AS span_id,
-            arraySort(s -> (s.2, s.1), groupArrayIf((event_id, time, toString(g.road), g.received_at), g.event = 'step.started')) AS starts,
+            arraySort(
+                s -> (s.2, s.1),
+                arrayZip(
+                    groupArrayIf(event_id, g.event = 'step.started'), groupArrayIf(time, g.event = 'step.started'),
+                    groupArrayIf(toString(g.road), g.event = 'step.started'), groupArrayIf(g.received_at, g.event = 'step.started'))) AS starts,
             argMax(g.sender, g.received_at) AS sender,
             min(g.historical) AS historical,
             min(g.received_at) AS first_received_at,

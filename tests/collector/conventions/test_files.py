@@ -11,7 +11,13 @@ CONVENTIONS = conventions()
 
 def test_a_file_is_one_statement_with_its_reason_in_front() -> None:
     flows = [definition.sql for definition in CONVENTIONS.flows]
-    for sql in [*flows, *CONVENTIONS.noting, *CONVENTIONS.spans.values(), *CONVENTIONS.traces]:
+    for sql in [
+        *flows,
+        *CONVENTIONS.noting,
+        *CONVENTIONS.spans.values(),
+        *CONVENTIONS.traces,
+        *CONVENTIONS.taken_back,
+    ]:
         assert sql.startswith("-- ")
         assert ";" not in re.sub(r"--.*|'[^']*'", "", sql)
 

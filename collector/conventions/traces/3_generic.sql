@@ -12,7 +12,7 @@ WITH
             trace_id,
             argMin(
                 (node_id, namespace, stallwatch_said(attributes, 'engine', 'opentelemetry'), stallwatch_said(attributes, 'workflow', node_name),
-                stallwatch_said(attributes, 'execution_id', lower(hex(trace_id))), attributes['stallwatch.run_id'], received_at),
+                stallwatch_said(attributes, 'execution_id', trace_id), attributes['stallwatch.run_id'], received_at),
                 (start_at, node_id, is_pending)) AS it
         FROM fold_node AS node
         WHERE is_root AND (attributes['stallwatch.workflow'] != '' OR arrayExists(
@@ -24,16 +24,16 @@ SELECT
     greatest(node.received_at, it.7), sender, 'span', {upto:UInt64}, historical, it.2, it.3, it.4, it.5, it.6,
     said.1, said.2,
     if(is_execution, '', stallwatch_said(attributes, 'step', node_name)),
-    if(is_execution, '', stallwatch_said(attributes, 'step_run_id', lower(hex(node_id)))),
+    if(is_execution, '', stallwatch_said(attributes, 'step_run_id', node_id)),
     toUInt32OrZero(attributes['stallwatch.attempt']),
-    concat('generic:', lower(hex(node.trace_id)), lower(hex(node_id)), ':', if(said.3, 'ended', 'started')),
+    concat('generic:', node.trace_id, node_id, ':', if(said.3, 'ended', 'started')),
     toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)),
     attributes['stallwatch.queue'], attributes['stallwatch.downstream'], attributes['stallwatch.idempotency_key'], attributes['stallwatch.waiting_on'],
     toFloat64OrNull(attributes['stallwatch.timeout_s']),
     if(said.3 AND status = 'error', if(attributes['error.type'] != '', attributes['error.type'], stallwatch_exception(events, 'exception.type')), ''),
     multiIf(NOT said.3 OR status != 'error', '', stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message),
-    lower(hex(node.trace_id)), lower(hex(node_id)),
-    if(is_execution OR is_root, map(), map('parent_span_id', lower(hex(parent_id))))
+    node.trace_id, node_id,
+    if(is_execution OR is_root, map(), map('parent_span_id', parent_id))
 FROM
 (
     SELECT
