@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from collector.budget import Lease
 from collector.refusals import TooLarge, TooSlow
+from stallwatch.errors import InputError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,6 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _DIGITS_MAX: Final = 20
+_PARAMETERS_MAX: Final = 16
 
 
 class Disconnected(Exception):
@@ -66,8 +68,12 @@ class Request:
         return str(self._scope["path"])
 
     def query(self) -> dict[str, str]:
-        """The query's parameters; of one that is there twice the last value counts."""
-        return dict(parse_qsl(self._scope["query_string"].decode("latin-1"), max_num_fields=16))
+        """The query's parameters; of one that is there twice the last value counts. Raises InputError."""
+        said = self._scope["query_string"].decode("latin-1")
+        try:
+            return dict(parse_qsl(said, max_num_fields=_PARAMETERS_MAX))
+        except ValueError:
+            raise InputError(f"the query has more than {_PARAMETERS_MAX} parameters") from None
 
     @property
     def host(self) -> str | None:

@@ -59,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self._part = _Part.HEAD
         self._heads = 0
         self._head_bytes = 0
+        self._ended = False
         self._certificate = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -75,6 +76,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         heads = self._heads
         if self._part is _Part.NOTHING:
             self._part = _Part.HEAD
@@ -143,13 +146,19 @@ class Connection(HttpToolsProtocol):
         """Say why, if nothing of an answer was sent yet, and close; whoever does not take that is cut off."""
         self._stop_timer()
         self._waiting.pop(self, None)
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._ended:
             return
         if not self._has_request() or not self.cycle.response_started:
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             )
-        self.transport.close()
+        if self._has_request() or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            # What is still on its way is taken and dropped: closed upon unread data, a connection is reset, and
+            # the answer is lost with it.
+            self._ended = True
+            self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _stop_timer(self) -> None:

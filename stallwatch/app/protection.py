@@ -21,7 +21,7 @@ def protection(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         ("web", web, (web.listen,)),
     ):
         try:
-            detail = ", ".join(_means(section, config))
+            detail = ", ".join(means(section, config))
         except ConfigError as error:
             yield f"{section} protection", False, str(error)
             continue
@@ -30,7 +30,8 @@ def protection(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         yield from _open_secrets(section, config)
 
 
-def _means(section: str, config: Protected) -> Iterator[str]:
+def means(section: str, config: Protected) -> Iterator[str]:
+    """The tokens and the TLS of a section, read as `serve` reads them. Raises ConfigError that names the key."""
     if config.tokens_file is not None:
         count = len(read_tokens(config.tokens_file, f"{section}.tokens_file"))
         yield f"{count} tokens in {config.tokens_file}"

@@ -1,5 +1,6 @@
 """`import` and `forget`: data in, as history; an execution out, everywhere."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
@@ -121,12 +122,13 @@ def _show(steps: Iterator[Progress]) -> tuple[int, int]:
 
 def forget(
     execution_id: Annotated[str, typer.Argument(help="The execution to erase.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (at a terminal).")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Erase an execution everywhere: events, spans, attempts, and its name in findings. Cannot be undone."""
     settings = settings_from(config)
-    if not yes:
+    # Who runs it from a script cannot answer, and has written the whole name.
+    if not yes and sys.stdin.isatty():
         typer.confirm(f"Erase execution {execution_id} for good?", abort=True, err=True)
     holder = serving(settings)
     if holder is not None:

@@ -10,6 +10,7 @@ from dashboards import grafana
 from stallwatch.app.access import data_folder, new_store
 from stallwatch.app.claim import Claim
 from stallwatch.app.doctor import examine
+from stallwatch.app.protection import means
 from stallwatch.app.ticker import cron_trigger
 from stallwatch.cli.common import (
     CLOCK,
@@ -86,6 +87,8 @@ def check(config: ConfigOption = None) -> None:
     settings = settings_from(config)
     # What `serve` reads at its start, beyond what every command does.
     cron_trigger(settings.report.cron, settings.report.timezone)
+    for section, config_ in (("collector", settings.collector), ("web", settings.web)):
+        list(means(section, config_))
     out().print("The configuration is good.")
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
@@ -23,10 +24,29 @@ def _address(value: str) -> str:
     return value
 
 
+def _store_url(value: str) -> str:
+    """Its form, so that the message names the line; `stallwatch.store` takes it apart."""
+    parts = urlsplit(value)
+    if parts.scheme == "chdb":
+        if parts.netloc or not parts.path:
+            raise ValueError("write chdb:///path (three slashes)")
+    elif parts.scheme not in ("clickhouse", "clickhouses"):
+        raise ValueError(
+            f"begins with chdb://, clickhouse:// or clickhouses://, not {parts.scheme!r}"
+        )
+    elif not parts.hostname:
+        raise ValueError(f"{parts.scheme}:// needs a host")
+    else:
+        # Reading the port is what looks at it. The value is not repeated: it may hold a password.
+        _ = parts.port
+    return value
+
+
 DurationS = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
 ]
 Address = Annotated[str, AfterValidator(_address)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 """A file, or none where the text is empty."""
 

@@ -15,7 +15,7 @@ from pydantic import (
 from stallwatch.config.alerts import AlertsConfig
 from stallwatch.config.engines import EnginesConfig
 from stallwatch.config.environment import default_data_folder
-from stallwatch.config.fields import Address, DurationS, OptionalFile, Section
+from stallwatch.config.fields import Address, DurationS, OptionalFile, Section, StoreUrl
 from stallwatch.model.events import WAITS
 from stallwatch.model.findings import DETECTOR_IDS, Severity
 
@@ -40,7 +40,7 @@ class Retention(Section):
 
 
 class StoreConfig(Section):
-    url: str = Field(default_factory=lambda: f"chdb://{default_data_folder()}")
+    url: StoreUrl = Field(default_factory=lambda: f"chdb://{default_data_folder()}")
     cluster: str = ""
     state: Path | None = None
     retention: Retention = Retention()

@@ -106,6 +106,9 @@ def event_from_dict(data: object, received_at: datetime, namespace: str = "defau
         raise InputError(_field_first(str(error))) from None
     check_event(event, received_at)
     changes: dict[str, Any] = {"time": event.time.astimezone(UTC)}
+    # As spans have them, so that the two can be joined.
+    for name in _HEX_LENGTHS:
+        changes[name] = getattr(event, name).lower()
     if event.due is not None:
         changes["due"] = event.due.astimezone(UTC)
     if not event.namespace:

@@ -41,6 +41,12 @@ SETTINGS: Final[dict[str, Any]] = {
     # Erasing waits until it is done.
     "mutations_sync": 2,
 }
+UNCOMPILED: Final[dict[str, Any]] = {
+    # To make machine code of the expressions of inserts and folds takes seconds after each start, and gains nothing.
+    "compile_expressions": 0,
+    "compile_aggregate_expressions": 0,
+    "compile_sort_description": 0,
+}
 POOL_MAX: Final = 8
 PASSING_CODES: Final = frozenset(
     # Timeouts, too many queries or parts, memory, network, disk full or not writable, keeper, read-only.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from stallwatch.store.definitions import Conventions
-from stallwatch.store.engine import Engine, translated
+from stallwatch.store.engine import SETTINGS, UNCOMPILED, Engine, translated
 from stallwatch.store.landing import Landing
 from stallwatch.store.statements import sql_names, sql_text
 
@@ -51,7 +51,7 @@ class FoldSession:
     def __init__(
         self, engine: Engine, conventions: Conventions, generic_services: Sequence[str]
     ) -> None:
-        self._client = engine.connect()
+        self._client = engine.connect(settings={**SETTINGS, **UNCOMPILED})
         with translated():
             self._landing = Landing(self._client, conventions, generic_services)
             for table in self.TABLES:

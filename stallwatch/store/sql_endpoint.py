@@ -105,10 +105,14 @@ class SqlEndpoint:
     def _learn(self, client: Client) -> None:
         if self.timezone:
             return
+        # A table named as a public column is cannot be told from the column where a query names it: such a table
+        # must hold nothing else.
         rows = _text(
             client,
-            "SELECT name FROM system.tables WHERE database = {database:String}",
-            {"database": self._engine.database},
+            "SELECT name FROM system.tables WHERE database = {database:String} AND name NOT IN "
+            "(SELECT name FROM system.columns "
+            "WHERE database = {database:String} AND has({views:Array(String)}, table))",
+            {"database": self._engine.database, "views": sorted(self.views)},
         )
         self._internal = frozenset(rows.split()) - self.views
         self.timezone = _one(client, "SELECT timezone()", {})

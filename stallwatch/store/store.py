@@ -23,7 +23,7 @@ from stallwatch.store.definitions import (
     built_in,
     migrate,
 )
-from stallwatch.store.engine import Address, Engine
+from stallwatch.store.engine import UNCOMPILED, Address, Engine
 from stallwatch.store.folding import FoldSession
 from stallwatch.store.forgetting import Retention
 from stallwatch.store.redaction import NOTHING_MORE, Redaction, check_rules
@@ -32,6 +32,7 @@ from stallwatch.store.statements import sql_text
 FOREVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _SCRATCH: Final = "scratch_"
 _INSERT: Final = {
+    **UNCOMPILED,
     # There is nothing to choose between in the plan of an insert, and to look for it takes a quarter of its planning.
     "query_plan_enable_optimizations": 0,
 }

@@ -126,6 +126,14 @@ def test_a_head_without_end_is_refused() -> None:
         assert b"431" in everything(sock)[:20]
 
 
+def test_whoever_sends_a_head_without_end_in_one_go_hears_why() -> None:
+    with serving() as server, connected(server) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nX: " + b"y" * (16 * HEAD_BYTES_MAX))
+        # To the end, and not a reset, by which many clients lose what they were told before it.
+        said = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert said.startswith(b"HTTP/1.1 431 ")
+
+
 def test_large_bodies_and_requests_in_one_go_are_no_endless_head() -> None:
     body = b"y" * (4 * HEAD_BYTES_MAX)
     post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body

@@ -115,6 +115,31 @@ def test_what_serve_refuses_at_its_start_is_named(tmp_path: Path, text: str, sai
     assert said in ended.err
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://h/x", "begins with chdb://, clickhouse:// or clickhouses://, not 'mysql'"),
+        ("chdb://data", "write chdb:///path (three slashes)"),
+        ("clickhouse:///x", "clickhouse:// needs a host"),
+        ("clickhouse://me:s3cret@h:port", "Port could not be cast"),
+    ],
+)
+def test_a_store_that_cannot_be_is_named_with_its_line(tmp_path: Path, url: str, said: str) -> None:
+    options = config(tmp_path, f'[store]\nurl = "{url}"\n')
+    ended = run_here("config", "check", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"stallwatch: {options[1]}:2: store.url: {said}")
+    assert "s3cret" not in ended.err
+
+
+@pytest.mark.parametrize("section", ["collector", "web"])
+def test_tokens_and_certificates_that_are_not_there_are_named(tmp_path: Path, section: str) -> None:
+    for text in ('tokens_file = "/nowhere"', 'tls_cert = "/nowhere"\ntls_key = "/nowhere"'):
+        ended = run_here("config", "check", *config(tmp_path, f"[{section}]\n{text}\n"))
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{section}.{text.partition(' ')[0]}" in ended.err
+
+
 def test_everything_wrong_in_a_configuration_is_named(tmp_path: Path) -> None:
     options = config(tmp_path, "[store]\nurll = 'x'\n[report]\nbuffer = 9\n[stores]\n")
     ended = run_here("config", "check", *options)
@@ -419,9 +444,23 @@ def test_names_from_senders_do_not_act_on_the_terminal(ended: dict[str, Ended]) 
 
 
 @pytest.mark.slow
-def test_forgetting_asks_first(place: Place, ended: dict[str, Ended]) -> None:
-    asked = run_alone(*place.argv("forget", RED), stdin=b"n\n")
-    assert asked.code not in (0, 2)
-    assert asked.out.strip() == ""
-    assert "for good?" in asked.err
-    assert ESCAPE not in asked.err
+def test_forgetting_asks_first_at_a_terminal(place: Place, ended: dict[str, Ended]) -> None:
+    ours, theirs = os.openpty()
+    os.write(ours, b"n\n")
+    asked = subprocess.run(
+        [STALLWATCH, *place.argv("forget", RED)],
+        stdin=theirs, capture_output=True, timeout=WAIT_S, check=False,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    assert asked.returncode not in (0, 2)
+    assert asked.stdout.strip() == b""
+    assert b"for good?" in asked.stderr
+    assert ESCAPE.encode() not in asked.stderr
+
+
+@pytest.mark.slow
+def test_forgetting_asks_no_script(place: Place, ended: dict[str, Ended]) -> None:
+    assert run_alone(*place.argv("forget", "nobody")).code == 2
+    erased = run_alone(*place.argv("forget", RED))
+    assert (erased.code, erased.err) == (0, "")

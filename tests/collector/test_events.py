@@ -301,3 +301,15 @@ def _parses_or_says_why(body: bytes, media: str) -> None:
         return
     assert reason
     assert not unsupported or media == "text/csv"
+
+
+def test_ids_of_traces_are_lower_case_as_those_of_spans() -> None:
+    said = {
+        "event": "workflow.started",
+        "time": NOW.isoformat(),
+        "workflow": "w",
+        "execution_id": "e",
+    }
+    body = json.dumps({**said, "trace_id": "AB" * 16, "span_id": "CD" * 8}).encode()
+    [event] = parse_events(body, "application/json", NOW).events
+    assert (event.trace_id, event.span_id) == ("ab" * 16, "cd" * 8)

@@ -114,7 +114,8 @@ def _live(seconds: float, seed: int) -> bool:
         )
         problems = live.defects + documents_hold(running, examples=100)
     for problem in problems:
-        _say(f"live: {problem[:2000]}")
+        # What broke stands before the bodies that show it, which can be long.
+        _say(f"live: {problem[:20_000]}")
     return not problems
 
 

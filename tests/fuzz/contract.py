@@ -31,5 +31,5 @@ def documents_hold(
             capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, cwd=running.place.folder,
         )  # fmt: skip
         if ended.returncode:
-            problems.append(f"{document}:\n{ended.stdout[-6000:]}{ended.stderr[-2000:]}")
+            problems.append(f"{document}:\n{ended.stdout[:18_000]}{ended.stderr[-2000:]}")
     return problems

@@ -97,6 +97,20 @@ CASES: dict[str, tuple[list[tuple[float, str, dict[str, Any]]], list[tuple[str, 
         [(0, "started", {}), (1, "failed", {}), (1, "retrying", {}), (1, "started", {})],
         [("", 1, "failed"), ("", 2, "running")],
     ),
+    "a retry that is over within the same microsecond": (
+        [(0, "started", {}), (1, "failed", {}), (1, "started", {}), (1, "completed", {})],
+        [("", 1, "failed"), ("", 2, "completed")],
+    ),
+    "the same, with the retry told": (
+        [
+            (0, "started", {}),
+            (1, "failed", {}),
+            (1, "retrying", {}),
+            (1, "started", {}),
+            (1, "completed", {}),
+        ],
+        [("", 1, "failed"), ("", 2, "completed")],
+    ),
     "numbers that are said": (
         [(0, "started", {"attempt": 1}), (3, "started", {"attempt": 3}), (4, "completed", {})],
         [("", 1, "cancelled"), ("", 3, "completed")],
@@ -423,3 +437,23 @@ def test_what_began_just_as_long_ago_as_is_young_is_looked_for_everywhere(
     [row] = store.select(ATTEMPTS, {"id": "o-1"})
     assert (row["status"], row["started_at"]) == ("completed", now)
     assert store.select("SELECT step FROM open_attempt FINAL") == []
+
+
+def test_without_a_beginning_there_is_no_duration(store: Store, now: datetime) -> None:
+    events = [
+        told(now, 0, "step.completed", step="begun before it was watched"),
+        told(now, 0, "step.waiting", step="only waits"),
+        told(now, 8, "step.completed", step="only waits"),
+    ]
+    store.insert_events(events, now, "test")
+    store.fold(now)
+    store.refresh_statistics()
+    durations = store.select("SELECT step, duration_s FROM attempts ORDER BY step")
+    assert [row["duration_s"] for row in durations] == [None, 8]
+    counted = store.select(
+        "SELECT step, completed, p50_s FROM step_latency WHERE window_s = 60 ORDER BY step"
+    )
+    assert [(row["completed"], row["p50_s"]) for row in counted] == [
+        (1, None),
+        (1, pytest.approx(8, rel=0.02)),
+    ]

@@ -193,3 +193,25 @@ def test_a_wrong_pattern_ends_a_command_with_its_key(tmp_path: Path) -> None:
     (ended,) = run_all([["executions", "--config", str(config)]])
     assert ended.code == 2
     assert "collector.redact.0.value: '[' is no pattern of RE2: missing ]: [" in ended.err
+
+
+def test_members_of_json_lose_what_their_name_says_is_secret(store: Store) -> None:
+    engine = Engine(store, Redaction())
+    held = {"req": {"password": 'hun"ter2', "n": {"api_key": 17, "X-Auth-Token": "t1"}, "a": "b"}}
+    # As a value that was cut leaves it.
+    cut = '[{"Authorization": "abc de'
+    kept = engine.attributes({"held": json.dumps(held), "cut": cut, "prose": 'my "password": "x"'})
+    assert json.loads(kept["held"]) == {
+        "req": {
+            "password": "[redacted]",
+            "n": {"api_key": "[redacted]", "X-Auth-Token": "[redacted]"},
+            "a": "b",
+        }
+    }
+    assert "abc" not in kept["cut"]
+    assert kept["prose"] == 'my "password": "x"'
+    for text in (json.dumps(held), cut):
+        [row] = store.engine.rows(
+            "SELECT stallwatch_may_hold_secrets(map('k', {t:String})) AS may", {"t": text}
+        )
+        assert row["may"]

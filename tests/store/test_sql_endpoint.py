@@ -59,6 +59,16 @@ def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None
     assert endpoint.query(sql.replace("{db}", shop.engine.database)).body
 
 
+def test_every_column_of_every_view_may_be_named(endpoint: SqlEndpoint) -> None:
+    for view in sorted(endpoint.views):
+        columns = endpoint.query(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {v:String}",
+            {"v": view},
+        )
+        for column in columns.body.decode().split():
+            endpoint.query(f"SELECT {column} FROM {view} LIMIT 0")
+
+
 @pytest.mark.parametrize(
     "sql",
     [

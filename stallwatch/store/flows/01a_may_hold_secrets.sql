@@ -7,4 +7,5 @@ CREATE OR REPLACE FUNCTION stallwatch_may_hold_secrets AS (attributes) ->
     OR multiMatchAny(
         arrayStringConcat(mapValues(attributes), '\n'),
         ['(?i)\\b(bearer|basic)\\s+[A-Za-z0-9._~+/=-]{8,}',
-        '\\bA(?:AAAKgAAAAI|QC)[A-Za-z0-9+/=]{40,}|\\bAKIA[0-9A-Z]{16}\\b|\\bxox[abeoprs]-[A-Za-z0-9-]{8,}|\\beyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]*'])
+        '\\bA(?:AAAKgAAAAI|QC)[A-Za-z0-9+/=]{40,}|\\bAKIA[0-9A-Z]{16}\\b|\\bxox[abeoprs]-[A-Za-z0-9-]{8,}|\\beyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]*',
+        '(?i)(authorization|cookie|secret|passw(or)?d|api[._-]?key|credential|token)[^"]*"\\s*:'])

@@ -1,6 +1,6 @@
 -- Which attempt of which step run each event of the complex steps belongs to. Steps:
 -- 1. put the events of each step (and branch) in order: by sequence where every event of the run has one, else by time;
---    events of the same microsecond close what was open before, then open the next;
+--    events of the same microsecond close what was open before, then open the next (and, after a failure, close that too);
 -- 2. carry the step run id forward (DBOS's spans take that of the call that they are); begin a new step run where an unnumbered start follows a completion;
 -- 3. number the attempts: an unnumbered start after a failure, a timeout or a retry is the next attempt; Temporal's spans, which
 --    never say their number, are counted, from those on that are known to be a certain attempt;
@@ -38,7 +38,7 @@ WITH
     positioned AS
     (
         SELECT
-            *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends,
+            *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends, max(fails) OVER together AS any_fails,
             row_number() OVER (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id) AS start_number
         FROM placed
         WINDOW together AS (PARTITION BY step_key, position)
@@ -59,7 +59,8 @@ WITH
             max((position, any_opens, any_ends)) OVER before AS last_position,
             countIf(kind = 'started') OVER before > countIf(finishes OR kind IN ('failed', 'timed_out')) OVER before AS more_starts,
             last_position.2 AND (NOT last_position.3 OR more_starts) AS open_before,
-            if(open_before, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9), natural_rank) AS rank
+            -- Where an attempt fails and another finishes, the one that finishes is the next.
+            multiIf(NOT open_before, natural_rank, finishes AND any_fails, 10, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9)) AS rank
         FROM counted
         WINDOW before AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ),

@@ -2,7 +2,9 @@ CREATE VIEW attempts AS
 SELECT
     namespace, engine, workflow, workflow_version, execution_id, run_id, step, step_run_id, branch, attempt, status,
     scheduled_at, started_at, ended_at,
-    if(ended_at IS NULL, NULL, greatest(0, dateDiff('microsecond', ifNull(started_at, ifNull(scheduled_at, waiting_at)), ended_at) / 1e6)) AS duration_s,
+    -- Where nobody told of a beginning, there is no duration (greatest passes over NULL).
+    if(ended_at IS NULL OR coalesce(started_at, scheduled_at, waiting_at) IS NULL, NULL,
+        greatest(0, dateDiff('microsecond', coalesce(started_at, scheduled_at, waiting_at), ended_at) / 1e6)) AS duration_s,
     if(scheduled_at IS NULL OR started_at IS NULL, NULL, greatest(0, dateDiff('microsecond', scheduled_at, started_at) / 1e6)) AS queue_s,
     last_heartbeat_at, waiting_on, due, timeout_s, heartbeat_timeout_s, max_attempts, queue, worker, downstream, region,
     error_type, error_message, road, span_id,

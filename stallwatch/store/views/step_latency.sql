@@ -1,15 +1,16 @@
 CREATE VIEW step_latency AS
 SELECT
     window_start, window_s, namespace, engine, workflow, step, completed, failed, timed_out, retried,
-    if(completed = 0, NULL, exp2((quantiles[1] + 0.5) / 32)) AS p50_s,
-    if(completed = 0, NULL, exp2((quantiles[2] + 0.5) / 32)) AS p95_s,
-    if(completed = 0, NULL, exp2((quantiles[3] + 0.5) / 32)) AS p99_s
+    if(timed = 0, NULL, exp2((quantiles[1] + 0.5) / 32)) AS p50_s,
+    if(timed = 0, NULL, exp2((quantiles[2] + 0.5) / 32)) AS p95_s,
+    if(timed = 0, NULL, exp2((quantiles[3] + 0.5) / 32)) AS p99_s
 FROM
 (
     SELECT
         window_start, window_s, namespace, engine, workflow, step,
         any(row_completed) AS completed, any(row_failed) AS failed, any(row_timed_out) AS timed_out, any(row_retried) AS retried,
-        -- No completion in the window: not a number.
+        -- Completions whose beginning nobody told have no duration; without any that has, this is not a number.
+        sum(weight) AS timed,
         quantilesExactWeightedIf(0.5, 0.95, 0.99)(bin, weight, weight > 0) AS quantiles
     FROM
     (

@@ -136,3 +136,10 @@ def test_tokens_and_the_key_of_firehose(tmp_path: Path, store: FakeStore) -> Non
         assert post(url, did("r", "started"), **key).status_code == 200
         assert post(f"{url}?namespace=other", did("s", "started"), **key).status_code == 400
     assert store.stored() == ["r"]
+
+
+def test_a_query_of_too_many_parameters_is_refused(url: str, store: FakeStore) -> None:
+    answer = post(f"{url}?{'&'.join(f'p{n}=1' for n in range(17))}", did("r", "started", "charge"))
+    assert answer.status_code == 400
+    assert "more than 16 parameters" in answer.text
+    assert store.stored() == []
