@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.detectors import table
 from detectors.calibration.learned import Calibration
 from detectors.calibration.learning import SAMPLE, past, statement
-from detectors.calibration.sampling import sample_of
+from detectors.calibration.sampling import Sample
 from detectors.calibration.steps import learned_from
 from detectors.overdue_execution import expected_end
 from stallwatch.model.events import event_from_dict
@@ -120,10 +120,8 @@ def _learned(courses: list[Course]) -> Calibration:
         ]
         store.insert_events(events, [event.time for event in events], "shop")
         store.fold(until)
-        limits = {"sample": SAMPLE, "executions": SAMPLE, "recent": START}
-        rows = store.select(
-            statement("gaps"), {**sample_of(store, past(until)).bounds(past(until)), **limits}
-        )
+        limits = {"sample": SAMPLE, "executions": SAMPLE}
+        rows = store.select(statement("gaps"), {**Sample(1.0).bounds(past(until)), **limits})
         store.close()
     gaps = {
         (row["namespace"], row["engine"], row["workflow"], row["step"]): learned_from(row, 1e-3)

@@ -2,7 +2,7 @@
 WITH arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', x.ended_at, x.ended_received_at) / 1e6, NOT x.historical)) AS late
 SELECT
     x.namespace AS namespace, x.engine AS engine, x.workflow AS workflow, x.workflow_version AS workflow_version,
-    x.ended_at > {recent:DateTime64(6, 'UTC')} AS is_recent,
+    {is_recent:Bool} AS is_recent,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s)) AS durations_s,
     ifNull(maxIf(greatest(0, dateDiff('microsecond', x.started_at, x.ended_at) / 1e6 - x.waited_s), NOT x.historical), 0) AS longest_live_s,
@@ -11,9 +11,10 @@ SELECT
     max(x.ended_at) AS last_at
 FROM execution_fold AS x FINAL
 WHERE x.folded >= {folded_from:UInt64}
+    AND (execution_key <= {upto_key:UInt64} OR (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one)))
     AND x.status = 'completed'
     AND x.workflow != ''
     AND x.ended_at > {from:DateTime64(6, 'UTC')}
     AND x.ended_at <= {until:DateTime64(6, 'UTC')}
-GROUP BY namespace, engine, workflow, workflow_version, is_recent
+GROUP BY namespace, engine, workflow, workflow_version
 SETTINGS use_skip_indexes_if_final = 1

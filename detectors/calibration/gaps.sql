@@ -9,7 +9,7 @@ SELECT
     toFloat64(0) AS lateness_s,
     min(begin_at) AS first_at,
     max(begin_at) AS last_at,
-    first_at > {recent:DateTime64(6, 'UTC')} AS is_recent
+    {is_recent:Bool} AS is_recent
 FROM
 (
     SELECT
@@ -27,7 +27,7 @@ FROM
             AND (execution_key, run_id) IN
             (
                 SELECT execution_key, run_id FROM execution_fold FINAL
-                WHERE folded >= {folded_from:UInt64} AND (execution_key <= {upto_key:UInt64} OR has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow)))
+                WHERE folded >= {folded_from:UInt64} AND (execution_key <= {upto_key:UInt64} OR (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one)))
                     AND status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
                 ORDER BY ended_at DESC, execution_key, run_id
                 LIMIT {executions:UInt32} BY namespace, engine, workflow
@@ -37,7 +37,7 @@ FROM
         FROM
         (
             SELECT execution_key, run_id, namespace, engine, workflow, historical, [(started_at, -1), (assumeNotNull(ended_at), 1)] AS edges FROM execution_fold FINAL
-            WHERE folded >= {folded_from:UInt64} AND (execution_key <= {upto_key:UInt64} OR has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow)))
+            WHERE folded >= {folded_from:UInt64} AND (execution_key <= {upto_key:UInt64} OR (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one)))
             AND status IN ('completed', 'failed') AND ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} AND workflow != ''
             ORDER BY ended_at DESC, execution_key, run_id
             LIMIT {executions:UInt32} BY namespace, engine, workflow

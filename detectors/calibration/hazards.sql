@@ -21,7 +21,7 @@ FROM
     ARRAY JOIN if(started_at != scheduled_at, [(true, false, assumeNotNull(scheduled_at)), (false, true, assumeNotNull(started_at))],
         [(true, true, assumeNotNull(ifNull(started_at, scheduled_at)))]) AS begun
     WHERE folded >= {folded_from:UInt64}
-        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow))))
+        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one))))
         AND ended_at > {from:DateTime64(6, 'UTC')}
         AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND ifNull(scheduled_at, started_at) IS NOT NULL

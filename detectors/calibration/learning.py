@@ -1,6 +1,7 @@
 """From the store's past to thresholds. One statement per kind of thing, once an hour."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
@@ -61,12 +62,11 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
     `budget_per_week`: false alarms that all detectors together may raise.
     """
     far, week = past(now, PAST), past(now)
-    sample = sample_of(store, far)
-    sampled = {**sample.bounds(far), "recent": now - RECENT, "sample": SAMPLE}
-    steps = _weighed(store.select(statement("steps"), {**sampled, **STEPS_LIMITS}), sample)
-    gaps = _weighed(store.select(statement("gaps"), {**sampled, "executions": SAMPLE}), sample)
-    executions = _weighed(store.select(statement("executions"), sampled), sample)
-    waits = _weighed(store.select(statement("queue_waits"), sampled), sample)
+    sample = sample_of(store, far, now - RECENT)
+    read = _Reading(store, sample, sample.bounds(week), sample.bounds_of_seldom(far), now - RECENT)
+    steps = read.both("steps", **STEPS_LIMITS)
+    executions, waits = read.both("executions"), read.both("queue_waits")
+    gaps = {_step_key(row): row for row in read.either("gaps", executions=SAMPLE)}
     senders = store.select(statement("senders"), {**week, "sample": SAMPLE})
     # The probability that this gives an attempt holds for executions and gaps as well.
     allowance = Allowance.of(part_of(budget_per_week, "stalled_step"), steps, now)
@@ -75,7 +75,7 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         at=now,
         steps=learn_steps(steps, allowance),
         heartbeats=learn_heartbeats(store, now - WINDOW, now, SAMPLE, allowance),
-        gaps={_step_key(row): learned_from(row, allowance.alpha(row)) for row in gaps},
+        gaps={key: learned_from(row, allowance.alpha(row)) for key, row in gaps.items()},
         executions=learn_executions(executions, allowance),
         senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence"), now),
         last_beats={row["sender"]: row["last_at"] for row in senders},
@@ -85,7 +85,7 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         scheduling=learn_scheduling(store, now),
         queue_waits=_of_kind("queue", waits, allowance),
         timers=_of_kind("timer", waits, allowance),
-        liveness=learn_liveness(store, sample_of(store, week).bounds(week)),
+        liveness=learn_liveness(store, sample.bounds(week)),
         flows=flows,
         compensations=learn_compensations(store, now - WINDOW, now, flows),
         declared=read_declared(store),
@@ -122,9 +122,31 @@ def statement(name: str) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _weighed(rows: Sequence[Row], sample: Sample) -> list[Row]:
-    """The rows with the number of attempts that each of theirs stands for."""
-    return [{**row, "weight": sample.weight(row)} for row in rows]
+@dataclass(frozen=True)
+class _Reading:
+    """Reads statements twice: of the last week, and further back for what is seldom seen."""
+
+    store: Store
+    sample: Sample
+    week: Mapping[str, Any]
+    far: Mapping[str, Any]
+    recent: datetime
+
+    def both(self, name: str, **more: int) -> list[Row]:
+        """The rows of the last week, and those of before it."""
+        earlier = {**self.far, "until": self.recent}
+        return [*self._rows(name, self.week, more), *self._seldom(name, earlier, more)]
+
+    def either(self, name: str, **more: int) -> list[Row]:
+        """The rows of the last week; after them, of what is seldom seen, those of all the time."""
+        return [*self._rows(name, self.week, more), *self._seldom(name, self.far, more)]
+
+    def _seldom(self, name: str, window: Mapping[str, Any], more: Mapping[str, int]) -> list[Row]:
+        return self._rows(name, window, more) if self.sample.seldom else []
+
+    def _rows(self, name: str, window: Mapping[str, Any], more: Mapping[str, int]) -> list[Row]:
+        rows = self.store.select(statement(name), {**window, "sample": SAMPLE, **more})
+        return [{**row, "weight": self.sample.weight(row)} for row in rows]
 
 
 def _step_key(row: Row) -> StepKey:

@@ -5,7 +5,7 @@ WITH
     arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', ended_at, ended_received_at) / 1e6, NOT historical AND ended_received_at IS NOT NULL)) AS late
 SELECT
     kind, namespace, engine, workflow, step,
-    ended_at > {recent:DateTime64(6, 'UTC')} AS is_recent,
+    {is_recent:Bool} AS is_recent,
     count() AS n,
     groupArraySample({sample:UInt32}, 1)(seconds) AS durations_s,
     ifNull(maxIf(seconds, NOT historical), 0) AS longest_live_s,
@@ -21,12 +21,12 @@ FROM
         arrayFilter(one -> one.2 >= 0, [('queue', ifNull(queued_s, -1)), ('timer', ifNull(fired_s, -1))]) AS waits
     FROM attempt_fold FINAL
     WHERE folded >= {folded_from:UInt64}
-        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow))))
+        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one))))
         AND ended_at > {from:DateTime64(6, 'UTC')}
         AND ended_at <= {until:DateTime64(6, 'UTC')}
         AND workflow != ''
         AND (started_at >= scheduled_at OR due IS NOT NULL)
 )
 ARRAY JOIN waits.1 AS kind, waits.2 AS seconds
-GROUP BY kind, namespace, engine, workflow, step, is_recent
+GROUP BY kind, namespace, engine, workflow, step
 SETTINGS use_skip_indexes_if_final = 1

@@ -5,7 +5,7 @@ WITH
     arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, is_completed AND NOT historical AND late_s IS NOT NULL)) AS late
 SELECT
     namespace, engine, workflow, step, workflow_version,
-    seen_at > {recent:DateTime64(6, 'UTC')} AS is_recent,
+    {is_recent:Bool} AS is_recent,
     countIf(is_completed) AS n,
     groupArraySampleIf({sample:UInt32}, 1)(duration_s, is_completed) AS durations_s,
     countIf(NOT is_completed) AS censored,
@@ -27,14 +27,14 @@ FROM
         dateDiff('microsecond', ended_at, ended_received_at) / 1e6 AS late_s
     FROM attempt_fold FINAL
     WHERE folded >= {folded_from:UInt64}
-        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND has({rare:Array(Tuple(String, String, String))}, (namespace, engine, workflow))))
+        AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one))))
         AND workflow != ''
         AND ((status = 'completed' AND closed_by = 'event' AND ifNull(started_at, scheduled_at) IS NOT NULL)
             OR (status IN ('timed_out', 'cancelled') AND started_at IS NOT NULL)
-            OR (status = 'running' AND NOT historical AND started_at > {from:DateTime64(6, 'UTC')}))
+            OR ({is_recent:Bool} AND status = 'running' AND NOT historical AND started_at > {from:DateTime64(6, 'UTC')}))
         AND seen_at > {from:DateTime64(6, 'UTC')}
         AND seen_at <= {until:DateTime64(6, 'UTC')}
 )
-GROUP BY namespace, engine, workflow, step, workflow_version, is_recent
+GROUP BY namespace, engine, workflow, step, workflow_version
 HAVING n + censored > 0
 SETTINGS use_skip_indexes_if_final = 1

@@ -10,18 +10,18 @@ from detectors.calibration import Calibration, learn
 from detectors.calibration.heartbeats import learn_heartbeats
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.calibration.learning import past, statement
-from detectors.calibration.rows import RECENT, Allowance
+from detectors.calibration.rows import Allowance
 from detectors.calibration.sampling import Sample
 from detectors.calibration.steps import STEPS_LIMITS, learned_from
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.store import Store
 
 PLACE = ("default", "custom", "order", "charge")
-WHOLE = Sample(1.0, frozenset())
+WHOLE = Sample(1.0)
 
 
 def window(now: datetime) -> dict[str, Any]:
-    return {**WHOLE.bounds(past(now)), "recent": now - RECENT, "sample": 1000}
+    return {**WHOLE.bounds(past(now)), "sample": 1000}
 
 
 def told(at: datetime, event: str, execution_id: str, **said: Any) -> StepEvent:

@@ -7,7 +7,7 @@ import pytest
 from detectors.calibration import learn, sampling
 from detectors.calibration.learned import EVERY_VERSION
 from detectors.calibration.learning import past, statement
-from detectors.calibration.rows import RECENT
+from detectors.calibration.rows import ENOUGH, PAST, RECENT
 from detectors.calibration.steps import STEPS_LIMITS
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.store import Store
@@ -46,12 +46,13 @@ def test_of_what_is_busy_a_share_is_read_and_of_what_is_rare_all(
 ) -> None:
     whole = learn(week, now, 1.0)
     monkeypatch.setattr(sampling, "RARE", 100)
+    monkeypatch.setattr(sampling, "ENOUGH", 100)
     monkeypatch.setattr(sampling, "ATTEMPTS_MAX", (BUSY + RARE) // 4)
-    sample = sampling.sample_of(week, past(now))
+    sample = sampling.sample_of(week, past(now), now - RECENT)
     assert sample == sampling.Sample(4.0, frozenset({("default", "custom", "rare")}))
     rows = week.select(
         statement("steps"),
-        {**sample.bounds(past(now)), "recent": now - RECENT, "sample": 20_000, **STEPS_LIMITS},
+        {**sample.bounds(past(now)), "sample": 20_000, **STEPS_LIMITS},
     )
     seen = {row["workflow"]: row["n"] for row in rows}
     assert seen["rare"] == RARE
@@ -75,7 +76,34 @@ def test_of_what_is_busy_a_share_is_read_and_of_what_is_rare_all(
 
 
 def test_a_week_that_is_not_busy_is_read_whole(week: Store, now: datetime) -> None:
-    sample = sampling.sample_of(week, past(now))
+    sample = sampling.sample_of(week, past(now), now - RECENT)
     assert (sample.one_of, sample.rare) == (1.0, frozenset())
     bounds = sample.bounds(past(now))
     assert (bounds["upto_key"], bounds["minutes_from"]) == (2**64 - 1, bounds["from"])
+
+
+def test_what_is_seldom_seen_is_read_further_back(store: Store, now: datetime) -> None:
+    """Imported an hour ago, all of it; `busy` has enough in its last week."""
+    old, lately = now - timedelta(days=20), now - timedelta(days=2)
+    minute = timedelta(minutes=1)
+    events = [e for n in range(30) for e in run(old + n * minute, "seldom", n)]
+    events += [e for n in range(5) for e in run(lately + n * minute, "seldom", 100 + n)]
+    events += [e for n in range(30) for e in run(old + n * minute, "busy", n)]
+    events += [
+        e for n in range(ENOUGH) for e in run(lately + n * minute / 2, "busy", 100 + n)
+    ]
+    store.insert_events(events, now - timedelta(hours=1), "import", historical=True)
+    store.fold(now)
+    sample = sampling.sample_of(store, past(now, PAST), now - RECENT)
+    assert sample == sampling.Sample(1.0, seldom=frozenset({("default", "custom", "seldom")}))
+    known = learn(store, now, 1.0)
+    seldom, busy = (("default", "custom", workflow, "charge") for workflow in ("seldom", "busy"))
+    for learned, n, days in (
+        (known.steps[seldom][EVERY_VERSION], 35, 28),
+        (known.gaps[seldom], 35, 28),
+        (known.executions[seldom[:3]][EVERY_VERSION], 35, 28),
+        (known.steps[busy][EVERY_VERSION], ENOUGH, 7),
+        (known.gaps[busy], ENOUGH, 7),
+        (known.executions[busy[:3]][EVERY_VERSION], ENOUGH, 7),
+    ):
+        assert (learned.spread.n, learned.spread.days) == (n, days)
