@@ -43,7 +43,6 @@ from detectors.statistics.threshold import (
 )
 from stallwatch.store import Store
 
-WINDOW: Final = timedelta(days=7)
 SAMPLE: Final = 20_000
 """Durations per step that a threshold is learned from."""
 
@@ -70,11 +69,11 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
     senders = store.select(statement("senders"), {**week, "sample": SAMPLE})
     # The probability that this gives an attempt holds for executions and gaps as well.
     allowance = Allowance.of(part_of(budget_per_week, "stalled_step"), steps, now)
-    flows = learn_flows(store, now - WINDOW, now)
+    flows = learn_flows(store, now - RECENT, now)
     return Calibration(
         at=now,
         steps=learn_steps(steps, allowance),
-        heartbeats=learn_heartbeats(store, now - WINDOW, now, SAMPLE, allowance),
+        heartbeats=learn_heartbeats(store, now - RECENT, now, SAMPLE, allowance),
         gaps={key: learned_from(row, allowance.alpha(row)) for key, row in gaps.items()},
         executions=learn_executions(executions, allowance),
         senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence"), now),
@@ -87,18 +86,18 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         timers=_of_kind("timer", waits, allowance),
         liveness=learn_liveness(store, sample.bounds(week)),
         flows=flows,
-        compensations=learn_compensations(store, now - WINDOW, now, flows),
+        compensations=learn_compensations(store, now - RECENT, now, flows),
         declared=read_declared(store),
-        payloads=learn_payloads(store, now - WINDOW, now),
+        payloads=learn_payloads(store, now - RECENT, now),
         large_histories=learn_large_histories(store),
-        workflows=learn_workflows(store, now - WINDOW, now),
+        workflows=learn_workflows(store, now - RECENT, now),
         outcomes=learn_outcomes(store, now),
         expected={"stalled_step": allowance.expected(steps)},
         watched_s=max(allowance.watched_s, Allowance.of(0.0, executions, now).watched_s),
     )
 
 
-def past(now: datetime, length: timedelta = WINDOW) -> dict[str, Any]:
+def past(now: datetime, length: timedelta = RECENT) -> dict[str, Any]:
     """The window that statements learn from, and since when its rows were folded."""
     since = now - length
     folded_from = max(0, int((since - CLOCKS_AHEAD).timestamp() * 1e6))

@@ -89,9 +89,7 @@ def test_what_is_seldom_seen_is_read_further_back(store: Store, now: datetime) -
     events = [e for n in range(30) for e in run(old + n * minute, "seldom", n)]
     events += [e for n in range(5) for e in run(lately + n * minute, "seldom", 100 + n)]
     events += [e for n in range(30) for e in run(old + n * minute, "busy", n)]
-    events += [
-        e for n in range(ENOUGH) for e in run(lately + n * minute / 2, "busy", 100 + n)
-    ]
+    events += [e for n in range(ENOUGH) for e in run(lately + n * minute / 2, "busy", 100 + n)]
     store.insert_events(events, now - timedelta(hours=1), "import", historical=True)
     store.fold(now)
     sample = sampling.sample_of(store, past(now, PAST), now - RECENT)
