@@ -16,7 +16,7 @@ from detectors.calibration.flows import COURSES_MAX, LONGEST
 from detectors.detector import Context, Detector, Place, Row, folded_from, grouped
 from detectors.missing_words import Gap, Jump, evidence, explain, next_steps, title
 from detectors.statistics.courses import BEGAN, follows
-from detectors.statistics.flow_model import SIGHTINGS, Edge, Flow
+from detectors.statistics.flow_model import SIGHTINGS, WHOLE, Edge, Flow
 from detectors.statistics.rosters import Absence, roster_of
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -51,12 +51,18 @@ def known_before(tick: Tick) -> datetime:
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     reach = _reach(context)
+    branched = {
+        key[2]: flow for key, flow in context.calibration.flows.items() if WHOLE in flow.rosters
+    }
     return {
         "from": max(tick.until - reach, tick.epoch),
         "epoch": tick.epoch,
         "folded_from": folded_from(tick, reach),
         "longest": LONGEST,
         "courses": COURSES_MAX,
+        "whole": WHOLE,
+        "branched": sorted(branched),
+        "inner": sorted({step for flow in branched.values() for step in flow.inner_steps}),
     }
 
 
@@ -97,7 +103,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
 def _ran_at(rows: Sequence[Row]) -> Mapping[str, set[tuple[int, str]]]:
     """By execution the steps that began in it, each with the depth of its branch."""
     ran: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
-    for row in rows:
+    for row in (row for row in rows if row["depth"] != WHOLE):
         begun = {(row["depth"], text[1:]) for text in row["course"] if text[0] in BEGAN}
         for _, execution_id, _, _ in row["seen"]:
             ran[execution_id] |= begun
@@ -115,6 +121,7 @@ def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
     """What a completed execution lacks that was watched from its beginning: nobody lost what was not told to us.
 
     Before and behind all that ran only where most of the execution was told: who tells of a part of it lost nothing.
+    What runs in branches only lies within where other steps ran before and behind those branches that are there.
     """
     depth = row["depth"]
     rosters = flow.rosters.get(depth)
@@ -127,7 +134,15 @@ def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
     if len(roster) >= TOLD_MIN * len(absence.runs):
         return absence
     ran = {step for step, _ in roster}
-    runs = tuple(run for run in absence.runs if flow.lies_among(depth, run[0], ran))
+    runs = tuple(
+        run
+        for run in absence.runs
+        if (
+            row["inside"] and run[0] in flow.inner_steps
+            if depth == WHOLE
+            else flow.lies_among(depth, run[0], ran)
+        )
+    )
     return absence._replace(runs=runs) if runs else None
 
 
@@ -197,19 +212,29 @@ def _absent(
     before: datetime,
     told: Mapping[str, set[str]],
 ) -> dict[Key, list[Gap]]:
-    """The gaps that rosters show, but for those already told; again of fewer than three executions."""
+    """The gaps that rosters show, but for those already told; again of fewer than three executions.
+
+    Of the whole of an execution only what none of its branches is known to lack.
+    """
     alike: dict[Key, list[tuple[Gap, Absence]]] = {}
     others: defaultdict[Key, set[str]] = defaultdict(set)
-    for row, absence in zip(rows, absences, strict=True):
-        if absence is None:
-            continue
+    lacked: defaultdict[str, set[str]] = defaultdict(set)
+    found = [(row, one) for row, one in zip(rows, absences, strict=True) if one is not None]
+    for row, absence in sorted(found, key=lambda one: one[0]["depth"]):
         depth = row["depth"]
-        name = (str(depth), *(f"{step} {number}" for step, number in absence.runs))
         roster = roster_of(tuple(row["course"])) or frozenset()
-        others[name] |= flow.rosters[depth].others(roster, absence, before)
         for _, execution_id, times, received in row["seen"]:
-            gap = Gap(absence.runs, depth, execution_id, times[-1], received[-1], absence)
-            alike.setdefault(name, []).append((gap, absence))
+            runs = absence.runs
+            if depth == WHOLE:
+                runs = tuple(run for run in runs if run[0] not in lacked[execution_id])
+            if not runs:
+                continue
+            lacked[execution_id].update(step for step, _ in runs)
+            this = absence._replace(runs=runs)
+            name = (str(depth), *(f"{step} {number}" for step, number in runs))
+            others[name] |= flow.rosters[depth].others(roster, this, before)
+            gap = Gap(runs, depth, execution_id, times[-1], received[-1], this)
+            alike.setdefault(name, []).append((gap, this))
     gaps: dict[Key, list[Gap]] = {}
     for name, ones in alike.items():
         if len({gap.execution_id for gap, _ in ones} | others[name]) >= SIGHTINGS:

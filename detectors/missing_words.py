@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from detectors.explaining import clock, counted, named, share
-from detectors.statistics.flow_model import SIGHTINGS
+from detectors.statistics.flow_model import SIGHTINGS, WHOLE
 from detectors.statistics.rosters import Absence, Run
 from stallwatch.model.durations import format_duration
 
@@ -23,7 +23,7 @@ class Jump(NamedTuple):
 
 @dataclass(frozen=True)
 class Gap:
-    """In one execution (in a branch of it, of so many dots' depth) `runs` are missing; `why` is how it shows.
+    """In one execution (in a branch of that depth, or in the whole of it) `runs` are missing; `why` is how it shows.
 
     `noticed_at`: when what shows it arrived, received time; `since` when it happened.
     """
@@ -90,7 +90,7 @@ def _jumped(workflow: str, gap: Gap, why: Jump) -> str:
 
 
 def _lacked(workflow: str, gap: Gap, why: Absence) -> str:
-    what = f"{'A branch of ' if gap.depth else ''}{gap.execution_id} of {workflow}"
+    what = f"{'A branch of ' if 0 < gap.depth < WHOLE else ''}{gap.execution_id} of {workflow}"
     ended = (
         f"{what} was over at {clock(gap.since)} without {_listed([_run(run) for run in why.runs])}"
     )

@@ -8,7 +8,13 @@ from importlib.resources import files
 from typing import Any, Final
 
 from detectors.calibration.learned import WorkflowKey
-from detectors.statistics.flow_model import Flow, Observed, learned_flow, learned_rosters
+from detectors.statistics.flow_model import (
+    WHOLE,
+    Flow,
+    Observed,
+    learned_flow,
+    learned_rosters,
+)
 from stallwatch.store import Store
 
 EXECUTIONS_MAX: Final = 20_000
@@ -21,7 +27,9 @@ what is rare in it is not known to be so. What ran, in whatever order, may still
 LONGEST: Final = 400
 """Points of a course: one with more (a loop over many pages) teaches nothing and is not judged."""
 CLOCKS_AHEAD: Final = timedelta(minutes=10)
-_SQL: Final = (files("detectors.calibration") / "flows.sql").read_text(encoding="utf-8").strip()
+_ROOM: Final = files("detectors.calibration")
+_SQL: Final = (_ROOM / "flows.sql").read_text(encoding="utf-8").strip()
+_WHOLES: Final = (_ROOM / "wholes.sql").read_text(encoding="utf-8").strip()
 
 
 def learn_flows(store: Store, since: datetime, until: datetime) -> dict[WorkflowKey, Flow]:
@@ -38,11 +46,14 @@ def learn_flows(store: Store, since: datetime, until: datetime) -> dict[Workflow
     }
     flows = flows_of(store.select(_SQL, {**parameters, "in_order": True, "only": []}))
     varied = sorted({workflow for (_, _, workflow), flow in flows.items() if flow.varied})
-    if not varied:
-        return flows
-    return with_rosters(
-        flows, store.select(_SQL, {**parameters, "in_order": False, "only": varied})
-    )
+    if varied:
+        rows = store.select(_SQL, {**parameters, "in_order": False, "only": varied})
+        flows = with_rosters(flows, rows)
+    branched = sorted({workflow for (_, _, workflow), flow in flows.items() if flow.has_branches})
+    if branched:
+        rows = store.select(_WHOLES, {**parameters, "whole": WHOLE, "only": branched})
+        flows = with_wholes(flows, rows)
+    return flows
 
 
 def flows_of(rows: Iterable[Mapping[str, Any]]) -> dict[WorkflowKey, Flow]:
@@ -62,6 +73,18 @@ def with_rosters(
         key: replace(flow, rosters=learned_rosters(observed[key][0]))
         for key, flow in flows.items()
         if flow.varied and key in observed and not observed[key][1]
+    }
+    return {**flows, **known}
+
+
+def with_wholes(
+    flows: Mapping[WorkflowKey, Flow], rows: Iterable[Mapping[str, Any]]
+) -> dict[WorkflowKey, Flow]:
+    """The same, and of those with branches what ran in the whole of an execution, from rows of `wholes.sql`."""
+    known = {
+        key: replace(flows[key], rosters={**flows[key].rosters, **learned_rosters(courses)})
+        for key, (courses, is_varied) in _observed(rows).items()
+        if key in flows and not is_varied
     }
     return {**flows, **known}
 

@@ -1,9 +1,10 @@
 """Which step follows which in a workflow, learned by exact counting from many courses; no clock is read."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from detectors.statistics.courses import BEGAN, COMPLETED, Course, follows, given_up
@@ -12,6 +13,8 @@ from detectors.statistics.rosters import Rosters, Seen, roster_of
 Edge = tuple[int, str, str]
 """depth of the branch (0: none), the step before (empty: the beginning), the step behind (empty: the end)"""
 
+WHOLE: Final = 255
+"""In place of a depth: the whole execution, of which only what ran once is known, whatever the branch."""
 RAN_SHARE_MAX: Final = 0.5
 SIGHTINGS: Final = 3
 """Executions that show an edge, or a roster, make it part of the model."""
@@ -55,9 +58,9 @@ class Flow:
 
     `edges` by what follows what; `sources`: in how many executions of a version a step completed (the empty step:
     how many began), by depth and step; `ran` and `given_up`: completed executions in which a step began, and
-    failed for good; `rosters`: which steps ran together in them, by depth; `around`: by depth and step those that began
-    before it did, and those that ended after it. `varied`: executions differ too much for
-    all of their courses to be known; their rosters may be.
+    failed for good; `rosters`: which steps ran together in them, by depth or WHOLE; `around`: by depth and
+    step those that began before it did, and those that ended after it. `varied`: executions differ too much for all of
+    their courses to be known; their rosters may be.
     """
 
     edges: Mapping[Edge, Sighting] = field(default_factory=dict)
@@ -78,6 +81,14 @@ class Flow:
     def has_branches(self) -> bool:
         """Whether executions have labelled branches."""
         return any(depth > 0 for depth, _ in self.sources)
+
+    @cached_property
+    def inner_steps(self) -> frozenset[str]:
+        """The steps that completed in branches more often than outside of all."""
+        inside: Counter[str] = Counter()
+        for (depth, step), versions in self.sources.items():
+            inside[step] += sum(versions.values()) * (1 if depth else -1)
+        return frozenset(step for step, more in inside.items() if more > 0)
 
     def may_end(self, depth: int, step: str) -> bool:
         """Whether a branch was seen to end with this step; of a step that is not known it may be so."""
