@@ -14,6 +14,8 @@ PAUSE_MIN_S: Final = 2.0
 PAUSE_AFTER_LITTLE_S: Final = 5.0
 LITTLE: Final = 1000
 """Fewer executions than this take longer to plan than to fold: they may gather, and who reads folds them before."""
+REST_S: Final = 2.5
+"""Who asks every second folds every third one at most: what trickles in costs as much as a thousand executions."""
 RETRY_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Folder:
         self._clock = clock
         self._dirty = threading.Event()
         self._stopping = threading.Event()
+        self._folded_at_s = self._rested_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="folder", daemon=True)
         self._seconds = meter.create_histogram(
             "stallwatch.fold.duration", "s", "How long one fold took"
@@ -61,6 +64,16 @@ class Folder:
         """Return when everything committed before this call is folded."""
         self._fold()
 
+    def catch_up_when_rested(self) -> bool:
+        """The same for who comes again soon. False: something waits, and REST_S have not passed since the last time."""
+        waits = self._dirty.is_set()
+        if waits and self._clock.monotonic_s() < self._rested_at_s:
+            return False
+        self._fold()
+        if waits:
+            self._rested_at_s = self._clock.monotonic_s() + REST_S
+        return True
+
     def stop(self) -> None:
         """End after a last fold."""
         self._stopping.set()
@@ -73,9 +86,15 @@ class Folder:
             _log.warning("the last fold failed", extra={"reason": str(error)})
 
     def _run(self) -> None:
+        pause_s = 0.0
         while not self._stopping.is_set():
             self._dirty.wait()
             started_s = self._clock.monotonic_s()
+            early_s = self._folded_at_s + pause_s - started_s
+            if early_s > 0:
+                # Others fold as well, and how long is waited counts from them.
+                self._clock.wait(self._stopping, early_s)
+                continue
             try:
                 folded = self._fold()
                 took_s = self._clock.monotonic_s() - started_s
@@ -84,15 +103,15 @@ class Folder:
                 _log.error("fold failed, will be tried again", extra={"reason": str(error)})
                 self._failures.add(1)
                 self._dirty.set()
-                pause_s = RETRY_S
-            self._clock.wait(self._stopping, pause_s)
+                self._clock.wait(self._stopping, RETRY_S)
 
     def _fold(self) -> int:
         # Cleared first: what is committed while this fold runs asks for another.
         self._dirty.clear()
         began_s = self._clock.monotonic_s()
         folded = self._store.fold(self._clock.now())
+        self._folded_at_s = self._clock.monotonic_s()
         if folded:
-            self._seconds.record(self._clock.monotonic_s() - began_s)
+            self._seconds.record(self._folded_at_s - began_s)
             self._executions.add(folded)
         return folded

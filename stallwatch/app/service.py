@@ -313,9 +313,8 @@ class Service:
         """Judge as of the moment up to which everything received is folded: what only waits here is not late."""
         now = self._clock.now()
         due = self._pace.due(now)
-        if due:
-            judged_at = min(now, self.collector.batcher.oldest_waiting_at() or now)
-            self._folder.catch_up()
+        judged_at = min(now, self.collector.batcher.oldest_waiting_at() or now)
+        if due and self._folder.catch_up_when_rested():
             for finding in self.brain.tick(judged_at, due):
                 told = {
                     "detector": finding.detector,

@@ -76,3 +76,28 @@ def test_the_folder_goes_on_after_an_error(store: Store, now: datetime) -> None:
     folder.start()
     assert flaky.folded.wait(30)
     folder.stop()
+
+
+def test_who_comes_every_second_folds_every_third_one(now: datetime) -> None:
+    class Counting:
+        folds = 0
+
+        def fold(self, now: datetime) -> int:
+            self.folds += 1
+            return 1
+
+    store, clock = Counting(), ManualClock(now)
+    folder = Folder(store, clock, NoOpMeter("test"))
+    done = []
+    for _ in range(9):
+        folder.committed()
+        done.append(folder.catch_up_when_rested())
+        clock.advance(1.0)
+    assert done == [True, False, False] * 3
+    # Readers may come as often as they like, and delay no one.
+    folder.catch_up()
+    assert store.folds == 4
+    folder.committed()
+    assert folder.catch_up_when_rested()
+    # Where nothing waits, nobody is sent away.
+    assert folder.catch_up_when_rested()
