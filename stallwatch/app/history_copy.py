@@ -1,19 +1,18 @@
 """Stored history, received again in a scratch database as it was received then."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
+from detectors.calibration.rows import ENOUGH, PAST, RECENT
 from stallwatch.store import Store
-
-PAST: Final = timedelta(days=7)
-"""What detectors learn from, before the time that they judge."""
 
 
 class HistoryCopy:
     """Events and deliveries on their way from one database to another, by receive time.
 
-    Of the past only what can matter: what was received since `past`, and the whole of executions that were heard of
-    since, or are open.
+    Of the past only what detectors learn from: what was received in the last week (RECENT) before they begin, and the
+    whole of executions that were heard of since, or are open; of workflows that were seldom seen then, as far back as
+    their thresholds look (PAST).
     """
 
     _EVENTS: Final = """
@@ -29,6 +28,20 @@ class HistoryCopy:
                 WHERE received_at >= {{past:DateTime64(6, 'UTC')}}
                     AND received_at < {{at:DateTime64(6, 'UTC')}}
                 UNION DISTINCT
+                SELECT execution_key
+                FROM execution_fold
+                WHERE last_received_at >= {{far:DateTime64(6, 'UTC')}}
+                    AND last_received_at < {{past:DateTime64(6, 'UTC')}}
+                    AND (namespace, engine, workflow) NOT IN
+                    (
+                        SELECT namespace, engine, workflow
+                        FROM execution_fold
+                        WHERE last_received_at >= {{past:DateTime64(6, 'UTC')}}
+                            AND last_received_at < {{first:DateTime64(6, 'UTC')}}
+                        GROUP BY namespace, engine, workflow
+                        HAVING count() >= {{enough:UInt32}}
+                    )
+                UNION DISTINCT
                 SELECT execution_key FROM open_execution FINAL
                 UNION DISTINCT
                 SELECT execution_key FROM execution_fold WHERE folded >= {{at_us:UInt64}}
@@ -41,11 +54,11 @@ class HistoryCopy:
             AND received_at < {{upto:DateTime64(6, 'UTC')}}
             AND received_at >= {{past:DateTime64(6, 'UTC')}}"""
 
-    def __init__(self, source: Store, target: Store, past: datetime, at: datetime) -> None:
-        """Nothing that was received at or after `at` will be copied."""
+    def __init__(self, source: Store, target: Store, first: datetime, at: datetime) -> None:
+        """`first`: when detectors begin. Nothing that was received at or after `at` will be copied."""
         self._source = source
         self._target = target
-        self._past = past
+        self._first = first
         self._at = at
         self._since = datetime(1970, 1, 1, tzinfo=UTC)
         columns = source.select(
@@ -74,7 +87,10 @@ class HistoryCopy:
         parameters = {
             "since": self._since,
             "upto": upto,
-            "past": self._past,
+            "first": self._first,
+            "past": self._first - RECENT,
+            "far": self._first - PAST,
+            "enough": ENOUGH,
             "at": self._at,
             "at_us": max(0, int(self._at.timestamp() * 1e6)),
         }

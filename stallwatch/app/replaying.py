@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from detectors.brain import Brain
-from stallwatch.app.history_copy import PAST, HistoryCopy
+from stallwatch.app.history_copy import HistoryCopy
 from stallwatch.app.scenario_ticks import calibrations, ticks_of
 from stallwatch.clock import Clock, SystemClock
 from stallwatch.config import DetectorsConfig, load_detectors
@@ -129,7 +129,7 @@ def detect_at(
         raise InputError(f"{rfc3339(at)} is beyond what is kept: events are deleted after {kept}")
     epoch = at - WARM_UP
     with store.scratch(f"detect_{next(_numbers)}", at) as scratch:
-        copied = HistoryCopy(store, scratch, at - WARM_UP - PAST, at)
+        copied = HistoryCopy(store, scratch, epoch, at)
         copied.definitions()
         copied.move_to(epoch)
         state = State(None)

@@ -1,9 +1,12 @@
 """`detect_at`: a moment of the past, judged from what was received before it."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from stallwatch.app import history_copy
+from stallwatch.app.history_copy import HistoryCopy
 from stallwatch.app.replaying import detect_at
 from stallwatch.config import DetectorsConfig
 from stallwatch.errors import InputError
@@ -15,7 +18,7 @@ from stallwatch.store import Store
 DAY_S = 86400.0
 
 
-def tell(store: Store, at: datetime, event: str, late_s: float = 0.0, **said: object) -> None:
+def tell(store: Store, at: datetime, event: str, late_s: float = 0.0, **said: Any) -> None:
     data = {"event": event, "time": at, "workflow": "order", "execution_id": "o-1", **said}
     received_at = at + timedelta(seconds=late_s)
     store.insert_events([event_from_dict(data, received_at)], received_at, "shop")
@@ -77,6 +80,33 @@ def test_an_execution_that_has_been_open_for_weeks_is_still_seen(
     tell(hung, now - timedelta(days=20), "step.started", execution_id="old", step="s", timeout_s=5)
     (finding,) = found(hung, now + timedelta(seconds=30))
     assert finding.executions == ("old",)
+
+
+def copied(store: Store, first: datetime) -> set[str]:
+    """The executions that a copy has, as of when detectors begin."""
+    with store.scratch("copied", first) as scratch:
+        HistoryCopy(store, scratch, first, first).move_to(first)
+        return {
+            row["execution_id"] for row in scratch.select("SELECT execution_id FROM executions")
+        }
+
+
+def test_what_is_seldom_seen_is_copied_from_further_back(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_copy, "ENOUGH", 2)
+    for workflow, days in [("seldom", (29, 27, 8, 1)), ("busy", (27, 2, 1)), ("over", (20, 19))]:
+        for ago in days:
+            told: dict[str, Any] = {"workflow": workflow, "execution_id": f"{workflow}-{ago}"}
+            tell(store, now - timedelta(days=ago), "workflow.started", **told)
+            tell(
+                store,
+                now - timedelta(days=ago) + timedelta(seconds=1),
+                "workflow.completed",
+                **told,
+            )
+    expected = {"seldom-27", "seldom-8", "seldom-1", "busy-2", "busy-1", "over-20", "over-19"}
+    assert copied(store, now) == expected
 
 
 @pytest.mark.parametrize(("offset_s", "reason"), [(-40 * DAY_S, "beyond"), (9.0, "not come yet")])

@@ -9,7 +9,7 @@ from typing import Final
 from detectors.brain import Brain
 from detectors.calibration import Calibration
 from detectors.registry import DETECTORS
-from stallwatch.app.history_copy import PAST, HistoryCopy
+from stallwatch.app.history_copy import HistoryCopy
 from stallwatch.config import DetectorsConfig
 from stallwatch.errors import InputError
 from stallwatch.model.durations import format_duration, rfc3339
@@ -92,7 +92,7 @@ def play(
     episodes = _Episodes()
     problems: list[str] = []
     with store.scratch(f"replay_{next(_numbers)}", since) as scratch:
-        copied = HistoryCopy(store, scratch, since - PAST, until)
+        copied = HistoryCopy(store, scratch, since, until)
         copied.definitions()
         copied.move_to(since)
         state = State(None)

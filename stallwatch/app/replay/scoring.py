@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.calibration import Calibration
-from stallwatch.app.history_copy import PAST
+from detectors.calibration.rows import RECENT
 from stallwatch.app.replay.playing import Episode, Played, parse_expectations, play, tick_length
 from stallwatch.config import DetectorsConfig, Settings
 from stallwatch.errors import InputError
@@ -153,7 +153,7 @@ def _place_of(episode: Episode) -> Place:
 def _healthy(store: Store, played: Played) -> dict[Place, np.ndarray[Any, Any]]:
     """Sorted durations of completed attempts, those of the replayed time included: what nobody knew then."""
     steps = sorted({one.finding.step for one in played.episodes if one.finding.step})
-    window = {"steps": steps, "past": played.since - PAST, "until": played.until}
+    window = {"steps": steps, "past": played.since - RECENT, "until": played.until}
     return {
         _place(row): np.sort(row["durations_s"]) for row in store.select(_sql("healthy"), window)
     }
