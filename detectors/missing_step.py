@@ -121,7 +121,8 @@ def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
     """What a completed execution lacks that was watched from its beginning: nobody lost what was not told to us.
 
     Before and behind all that ran only where most of the execution was told: who tells of a part of it lost nothing.
-    What runs in branches only lies within where other steps ran before and behind those branches that are there.
+    What runs in branches is missed beside those that are there, if they are as many at least, and other steps ran
+    before and behind them.
     """
     depth = row["depth"]
     rosters = flow.rosters.get(depth)
@@ -134,15 +135,12 @@ def _absence(row: Row, flow: Flow, before: datetime) -> Absence | None:
     if len(roster) >= TOLD_MIN * len(absence.runs):
         return absence
     ran = {step for step, _ in roster}
-    runs = tuple(
-        run
-        for run in absence.runs
-        if (
-            row["inside"] and run[0] in flow.inner_steps
-            if depth == WHOLE
-            else flow.lies_among(depth, run[0], ran)
-        )
-    )
+    if depth == WHOLE:
+        runs = tuple(run for run in absence.runs if run[0] in flow.inner_steps)
+        if not row["inside"] or len(runs) > len(ran & flow.inner_steps):
+            return None
+    else:
+        runs = tuple(run for run in absence.runs if flow.lies_among(depth, run[0], ran))
     return absence._replace(runs=runs) if runs else None
 
 

@@ -84,8 +84,9 @@ def test_what_ran_in_a_sibling_is_missing_in_its_branch(store: Store, now: datet
 
 
 def test_who_tells_of_a_part_of_an_execution_lost_nothing(store: Store, now: datetime) -> None:
-    parts = [(RESERVE,), (VALIDATE, RESERVE), (VALIDATE, SHIP)]
-    assert judged(store, now, watched(store, now, [USUAL], parts)) == []
+    parts = [(RESERVE,), (VALIDATE, RESERVE), (VALIDATE, SHIP), (VALIDATE, RESERVE, SHIP)]
+    usual = (VALIDATE, RESERVE, CREDIT, ("check_fraud", "2"), SHIP)
+    assert judged(store, now, watched(store, now, [usual], parts)) == []
 
 
 def test_a_fan_out_may_have_no_items(store: Store, now: datetime) -> None:
