@@ -136,7 +136,8 @@ def detect_at(
         brain = Brain(scratch, state, config, epoch)
         for until in (*(at - before for before in WARM_UP_TICKS if before < WARM_UP), at):
             copied.move_to(until)
-            brain.calibrate(until)
+            if brain.has_to_learn(until):
+                brain.calibrate(until)
             brain.tick(until, only)
         found = brain.findings()
         state.close()
