@@ -1,6 +1,8 @@
 -- How long steps are silent after a heartbeat, until the next one or their completion: of the executions that told any,
 -- so many as are enough to know. The same event delivered twice makes a gap of nothing.
-WITH arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', time, received_at) / 1e6, NOT historical)) AS late
+WITH
+    dateDiff('microsecond', time, received_at) / 1e6 AS late_s,
+    arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, NOT historical AND (late_s <= 60 OR 2 * received_gap_s >= gap_s))) AS late
 SELECT
     namespace, engine, workflow, step,
     count() AS n,
@@ -14,7 +16,8 @@ FROM
     SELECT
         namespace, engine, workflow, step, event, time, received_at, historical,
         lagInFrame(toString(event)) OVER attempts AS event_before,
-        dateDiff('microsecond', lagInFrame(time) OVER attempts, time) / 1e6 AS gap_s
+        dateDiff('microsecond', lagInFrame(time) OVER attempts, time) / 1e6 AS gap_s,
+        dateDiff('microsecond', lagInFrame(received_at) OVER attempts, received_at) / 1e6 AS received_gap_s
     FROM step_event_log
     WHERE execution_key IN
         (

@@ -2,7 +2,7 @@
 -- fired (kind `timer`), by step.
 WITH
     -- News of starts and of ends take equally long.
-    arraySort(groupArraySampleIf({sample:UInt32}, 2)(dateDiff('microsecond', ended_at, ended_received_at) / 1e6, NOT historical AND ended_received_at IS NOT NULL)) AS late
+    arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, NOT historical AND late_s IS NOT NULL)) AS late
 SELECT
     kind, namespace, engine, workflow, step,
     {is_recent:Bool} AS is_recent,
@@ -15,7 +15,10 @@ SELECT
 FROM
 (
     SELECT
-        namespace, engine, workflow, step, historical, assumeNotNull(ended_at) AS ended_at, ended_received_at,
+        namespace, engine, workflow, step, historical, assumeNotNull(ended_at) AS ended_at,
+        dateDiff('microsecond', attempt_fold.ended_at, ended_received_at) / 1e6 AS told_after_s,
+        2 * dateDiff('microsecond', first_received_at, ended_received_at) >= dateDiff('microsecond', ifNull(scheduled_at, started_at), attempt_fold.ended_at) AS is_told_live,
+        if(told_after_s <= 60 OR is_told_live, told_after_s, NULL) AS late_s,
         dateDiff('microsecond', scheduled_at, started_at) / 1e6 AS queued_s,
         if(waiting_on = 'timer' AND waited_s > 0, dateDiff('microsecond', due, waiting_at) / 1e6 + waited_s, NULL) AS fired_s,
         arrayFilter(one -> one.2 >= 0, [('queue', ifNull(queued_s, -1)), ('timer', ifNull(fired_s, -1))]) AS waits

@@ -1,5 +1,7 @@
 -- How long completed attempts took in the last days, without their waits, by step and version, and how old others were
--- when they were seen for the last time: timed out, cancelled, or open now; and how late the news of an end usually arrives.
+-- when they were seen for the last time: timed out, cancelled, or open now; and how late the news of an end usually arrives. Where
+-- that is more than a minute, and beginning and end arrived together although they were apart, a past was told afterwards
+-- (here and in the statements beside): how late that is says nothing of what runs.
 WITH
     -- The order statistic below p99.9, so that one straggler among a thousand does not count.
     arraySort(groupArraySampleIf({sample:UInt32}, 2)(late_s, is_completed AND NOT historical AND late_s IS NOT NULL)) AS late
@@ -24,7 +26,9 @@ FROM
         status = 'completed' AS is_completed,
         ifNull(ended_at, {until:DateTime64(6, 'UTC')}) AS seen_at,
         greatest(0, dateDiff('microsecond', assumeNotNull(ifNull(started_at, scheduled_at)), seen_at) / 1e6 - waited_s) AS duration_s,
-        dateDiff('microsecond', ended_at, ended_received_at) / 1e6 AS late_s
+        dateDiff('microsecond', ended_at, ended_received_at) / 1e6 AS told_after_s,
+        2 * dateDiff('microsecond', first_received_at, ended_received_at) >= dateDiff('microsecond', ifNull(started_at, scheduled_at), ended_at) AS is_told_live,
+        if(told_after_s <= 60 OR is_told_live, told_after_s, NULL) AS late_s
     FROM attempt_fold FINAL
     WHERE folded >= {folded_from:UInt64}
         AND (execution_key <= {upto_key:UInt64} OR execution_key IN (SELECT execution_key FROM execution_fold WHERE folded >= {folded_from:UInt64} AND (namespace, engine, workflow) IN (SELECT one.1, one.2, one.3 FROM (SELECT arrayJoin({rare:Array(Tuple(String, String, String))}) AS one))))

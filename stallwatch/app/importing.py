@@ -52,7 +52,7 @@ def import_into_store(
 
 
 def import_into_serving(holder: Serving, wanted: Wanted, clock: Clock) -> Iterator[Progress]:
-    """Import through a running service's ingest endpoints; folded when it returns."""
+    """Import through a running service's ingest endpoints; folded when it returns, and soon learned from."""
     if not holder.ingest:
         raise StoreUnavailable(
             f"the serve (pid {holder.pid}) has no collector role: import through one that has"
@@ -69,7 +69,7 @@ def import_into_serving(holder: Serving, wanted: Wanted, clock: Clock) -> Iterat
             yield from import_documents(engine, paths, target, hints)
     finally:
         target.close()
-    ask(holder, "fold")
+    ask(holder, "fold", learn=True)
 
 
 class _OverHttp:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -157,6 +158,8 @@ class Service:
         for polling in self._pollings:
             self._on_stop(f"poll-{polling.name}", polling.close)
         self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
+        self._past_came = threading.Event()
+        """Somebody imported a past, and thresholds should not wait for the next hour."""
         self._started = False
 
     def _migrate(self, store: LateStore) -> None:
@@ -329,8 +332,9 @@ class Service:
             self._pace.asked(due, now)
 
     def _calibrate(self) -> None:
-        if not self.brain.has_to_learn(self._clock.now()):
+        if not (self._past_came.is_set() or self.brain.has_to_learn(self._clock.now())):
             return
+        self._past_came.clear()
         # What was received before is known to be folded: afterwards only what comes later is new.
         self._folder.catch_up()
         self.brain.calibrate(self._clock.now())
@@ -419,6 +423,8 @@ class Service:
     def _catch_up(self, fields: dict[str, Any]) -> dict[str, bool]:
         self._folder.catch_up()
         self._statistics()
+        if fields.get("learn"):
+            self._past_came.set()
         return {"folded": True}
 
 

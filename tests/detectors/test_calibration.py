@@ -86,6 +86,27 @@ def test_late_news_are_allowed_for(store: Store, now: datetime) -> None:
     assert known.lateness_s((*PLACE[:3], "unknown")) == pytest.approx(30.0)
 
 
+def test_news_that_always_come_late_are_waited_for(store: Store, now: datetime) -> None:
+    """A queue in between that is half an hour behind: beginnings and ends come as far apart as they happened."""
+    known = learnt(store, now, 100, late_s=1800.0)
+    assert known.lateness_s(PLACE) == pytest.approx(1800.0)
+    assert known.senders["shop"].lateness_s == pytest.approx(1800.0, abs=1.0)
+
+
+def test_a_past_that_is_told_afterwards_is_no_late_news(store: Store, now: datetime) -> None:
+    """Someone fills in three hours before the first live event, at once, request by request."""
+    events = [event for number in range(100) for event in order(now - timedelta(hours=3), number)]
+    told_at = [now + timedelta(milliseconds=100 * number) for number in range(len(events))]
+    store.insert_events(events, told_at, "shop")
+    later = told_at[-1] + timedelta(seconds=1)
+    store.fold(later)
+    known = learn(store, later, 1.0)
+    assert known.steps[PLACE][EVERY_VERSION].spread.n == 100
+    assert known.lateness_s(PLACE) == 0.0
+    assert known.executions[PLACE[:3]][EVERY_VERSION].lateness_s == 0.0
+    assert known.senders["shop"].lateness_s == 0.0
+
+
 def test_history_is_learned_from_but_its_lateness_is_not(store: Store, now: datetime) -> None:
     known = learnt(store, now, 100, late_s=3600.0, historical=True)
     assert known.steps[PLACE][EVERY_VERSION].spread.n == 100
