@@ -23,7 +23,10 @@ from stallwatch.store.state import State
 EXECUTION_STATUSES: Final = (
     "running", "completed", "failed", "timed_out", "cancelled", "terminated", "continued", "suspended",
 )  # fmt: skip
-LIMIT_MAX: Final = 1000
+OPEN_STATUSES: Final = ("scheduled", "running", "waiting", "backing_off")
+CLOSED_STATUSES: Final = ("completed", "failed", "timed_out", "cancelled")
+STEP_STATUSES: Final = ("open", *OPEN_STATUSES, *CLOSED_STATUSES)
+LIMIT_MAX: Final = 10_000
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTES_KEPT_S: Final = 48 * 3600
 HOURS_KEPT_S: Final = 35 * 86400
@@ -64,12 +67,15 @@ def executions(store: Store, filters: Filters) -> list[Row]:
 
 
 def execution(
-    store: Store, execution_id: str, run: str = "", namespace: str = "", engine: str = ""
+    store: Store, execution_id: str, run: str = "", filters: Filters | None = None
 ) -> list[Row]:
-    """The runs of an execution, the latest first, each with its `attempt_list` and `events`; empty if unknown."""
-    parameters = {
-        "execution_id": execution_id, "run": run, "namespace": namespace, "engine": engine,
-    }  # fmt: skip
+    """The runs of an execution, the latest first, each with its `attempt_list` and `events`; empty if unknown.
+
+    Of `filters` a step leaves out the attempts and events of others, everything else chooses runs.
+    """
+    wanted = filters or Filters()
+    _check("status", wanted.status, EXECUTION_STATUSES)
+    parameters = {"execution_id": execution_id}
     runs = store.select(sql("execution"), parameters)
     if not runs:
         return []
@@ -78,11 +84,26 @@ def execution(
     latest: dict[tuple[str, str], str] = {}
     for one in runs:
         latest.setdefault((one["namespace"], one["engine"]), one["run_id"])
+    # Only now: what names no run belongs to the latest of all runs, not to the latest of those wanted.
+    runs = [one for one in runs if run in ("", one["run_id"]) and _is_wanted(one, wanted)]
+    if wanted.step:
+        attempts, events = (
+            [row for row in rows if row["step"] == wanted.step] for rows in (attempts, events)
+        )
     for one in runs:
         place = (one["namespace"], one["engine"], one["run_id"])
         one["attempt_list"] = _of_run(attempts, place, latest)
         one["events"] = _of_run(events, place, latest)
     return runs
+
+
+def _is_wanted(run: Row, filters: Filters) -> bool:
+    names = ("namespace", "engine", "workflow", "status")
+    return (
+        all(getattr(filters, name) in ("", run[name]) for name in names)
+        and run["started_at"] < filters.until
+        and (run["ended_at"] is None or run["ended_at"] >= filters.since)
+    )
 
 
 def _of_run(
@@ -101,28 +122,30 @@ def steps(store: Store, filters: Filters, now: datetime) -> list[Row]:
     """Per step n, completed, failed, timed_out, cancelled, retried, p50_s, p95_s, p99_s over [since, until), and open.
 
     The percentiles are of completed attempts, from log-histograms (at most 1.1 % off), None when none completed.
-    `open` and `oldest_open_at` are of now, whatever the period.
+    `open` and `oldest_open_at` are of now, whatever the period. A status wants the steps with an attempt in it.
     """
+    _check("status", filters.status, STEP_STATUSES)
     window_s = window_for(filters, now)
     parameters = {**filters.parameters(), "window_s": window_s}
     found: dict[StepKey, Row] = {}
     for row in store.select(sql("steps_closed"), parameters):
         bins = row.pop("bins")
-        counted = sum(row[k] for k in ("completed", "failed", "timed_out", "cancelled"))
+        counted = sum(row[k] for k in CLOSED_STATUSES)
         row.update(n=counted, open=0, oldest_open_at=None, window_s=window_s)
         for name, bin_ in zip(("p50_s", "p95_s", "p99_s"), bins, strict=True):
             row[name] = seconds_of_bin(bin_) if row["completed"] else None
         found[step_key(row)] = row
+    in_status = {key for key, row in found.items() if row.get(filters.status)}
     for row in store.select(sql("steps_open"), parameters):
+        if filters.status in ("open", *row.pop("statuses")):
+            in_status.add(step_key(row))
         if step_key(row) in found:
             found[step_key(row)].update(open=row["open"], oldest_open_at=row["oldest_open_at"])
         else:
-            zeros = dict.fromkeys(
-                ("completed", "failed", "timed_out", "cancelled", "retried", "n"), 0
-            )
+            zeros = dict.fromkeys((*CLOSED_STATUSES, "retried", "n"), 0)
             nothing = dict.fromkeys(("p50_s", "p95_s", "p99_s"))
             found[step_key(row)] = {**row, **zeros, **nothing, "window_s": window_s}
-    return [found[key] for key in sorted(found)]
+    return [found[key] for key in sorted(found) if not filters.status or key in in_status]
 
 
 def p95_series(

@@ -3,8 +3,5 @@ SELECT
     duration_s, waited_s, last_progress_at, open_steps, attempts, error_type, error_message, trace_id, timeout_s
 FROM executions
 WHERE execution_id = {execution_id:String}
-    AND ({run:String} = '' OR run_id = {run:String})
-    AND ({namespace:String} = '' OR namespace = {namespace:String})
-    AND ({engine:String} = '' OR engine = {engine:String})
 ORDER BY started_at DESC
-LIMIT 100
+LIMIT 1000

@@ -1,6 +1,6 @@
 SELECT
     a.namespace AS namespace, a.engine AS engine, a.workflow AS workflow, a.step AS step, count() AS open,
-    min(coalesce(a.started_at, a.scheduled_at, a.waiting_at)) AS oldest_open_at
+    min(coalesce(a.started_at, a.scheduled_at, a.waiting_at)) AS oldest_open_at, groupUniqArray(a.status) AS statuses
 FROM attempts AS a
 WHERE a.ended_at IS NULL AND a.is_last_attempt
     AND ({namespace:String} = '' OR a.namespace = {namespace:String})

@@ -40,11 +40,9 @@ def api_routes(
 
     def execution(request: Request) -> Any:
         asked = request.query_params
-        filters_of(asked, clock.now(), FILTERS["execution"])
+        filters = filters_of(asked, clock.now(), FILTERS["execution"])
         found = reading.execution(
-            store,
-            request.path_params["execution_id"],
-            *(asked.get(name, "") for name in FILTERS["execution"]),
+            store, request.path_params["execution_id"], asked.get("run", ""), filters
         )
         if not found:
             raise HTTPException(404, "there is no such execution")

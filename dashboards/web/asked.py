@@ -9,7 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import QueryParams
 
 from dashboards.reading import BEGINNING, LIMIT_MAX, Filters
-from stallwatch.errors import InputError
+from stallwatch.errors import InputError, UsageError
 from stallwatch.model.durations import parse_time
 from stallwatch.store import FOREVER
 
@@ -19,8 +19,8 @@ FILTERS: Final = {
     "findings": ("detector", "status", *_PLACE),
     "incidents": ("status", *_PERIOD, "limit"),
     "executions": (*_PLACE, "status", *_PERIOD, "limit"),
-    "execution": ("run", "namespace", "engine"),
-    "steps": (*_PLACE, *_PERIOD),
+    "execution": ("run", *_PLACE, "status", *_PERIOD),
+    "steps": (*_PLACE, "status", *_PERIOD),
     "recommendations": (*_PLACE, "limit"),
     "budget": (),
 }
@@ -68,9 +68,9 @@ def filters_of(
         limit=limit,
     )
     if asked.get("until"):
-        filters = replace(filters, until=_time(asked["until"], now))
+        filters = replace(filters, until=_time("until", asked["until"], now))
     if asked.get("since"):
-        filters = replace(filters, since=_time(asked["since"], now))
+        filters = replace(filters, since=_time("since", asked["since"], now))
     elif since_s is not None:
         filters = replace(filters, since=min(filters.until, now) - timedelta(seconds=since_s))
     if asked.get("limit"):
@@ -78,9 +78,12 @@ def filters_of(
     return filters
 
 
-def _time(text: str, now: datetime) -> datetime:
+def _time(name: str, text: str, now: datetime) -> datetime:
     """A time that the store can hold; what is before or after that means the same as its first or last."""
-    return min(max(parse_time(text, now), BEGINNING), FOREVER)
+    try:
+        return min(max(parse_time(text, now), BEGINNING), FOREVER)
+    except UsageError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def _limit(text: str) -> int:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import uuid
 import zlib
 from collections.abc import Mapping
 from typing import Final
@@ -18,8 +20,12 @@ QUERY_BYTES_MAX: Final = 256 * 1024
 GZIP_BYTES_MIN: Final = 1400
 """Below about one packet, compressing is not worth it."""
 _STATUS_BY_CODE: Final = {
-    47: 404, 60: 404, 81: 404, 159: 408, 241: 500, ACCESS_DENIED: 403,
+    46: 404, 47: 404, 60: 404, 73: 404, 81: 404, 115: 404, 159: 408, 241: 500, ACCESS_DENIED: 403,
 }  # fmt: skip
+_REPEATED: Final = re.compile(
+    r"Code: \d+\. DB::Exception: (?=Code: )| (\([A-Z_]+\)) \(version [\d.]+\)\.(?= \1)"
+)
+"""What the embedded engine says again of a few errors."""
 _CONTENT_TYPES: Final = {
     "JSON": "application/json; charset=UTF-8",
     "JSONCompact": "application/json; charset=UTF-8",
@@ -48,13 +54,15 @@ def clickhouse_routes(endpoint: SqlEndpoint, prefix: str = "/clickhouse") -> lis
         sql = "\n".join(part for part in (asked.get("query", ""), body) if part.strip())
         if not sql:
             return Response("Ok.\n", media_type="text/plain")
+        query_id = _query_id(asked)
         try:
             answer = await run_in_threadpool(_answer, endpoint, sql, asked, request.headers)
         except SqlRefused as error:
-            return _refusal(error)
+            return _refusal(error, query_id)
         except StoreUnavailable as error:
             return Response(f"{error}\n", 503, {"Retry-After": "5"}, media_type="text/plain")
-        return _response(endpoint, answer, "gzip" in request.headers.get("accept-encoding", ""))
+        compress = "gzip" in request.headers.get("accept-encoding", "")
+        return _response(endpoint, answer, query_id, compress)
 
     async def ping(request: Request) -> Response:
         return Response("Ok.\n", media_type="text/plain")
@@ -104,8 +112,15 @@ async def _body(request: Request) -> str | None:
     return data.decode("utf-8", "replace")
 
 
-def _response(endpoint: SqlEndpoint, answer: SqlAnswer, compress: bool) -> Response:
+def _query_id(asked: Mapping[str, str]) -> str:
+    """The name that the client gave its query, where a header can carry it, else a new one."""
+    given = asked.get("query_id", "")
+    return given if given.isascii() and given.isprintable() and given else str(uuid.uuid4())
+
+
+def _response(endpoint: SqlEndpoint, answer: SqlAnswer, query_id: str, compress: bool) -> Response:
     headers = {
+        "X-ClickHouse-Query-Id": query_id,
         "X-ClickHouse-Format": answer.format,
         "X-ClickHouse-Timezone": endpoint.timezone,
         "X-ClickHouse-Server-Display-Name": endpoint.display_name,
@@ -120,13 +135,14 @@ def _response(endpoint: SqlEndpoint, answer: SqlAnswer, compress: bool) -> Respo
     return Response(body, headers=headers, media_type=type_)
 
 
-def _refusal(error: SqlRefused) -> Response:
-    message = str(error)
+def _refusal(error: SqlRefused, query_id: str = "") -> Response:
+    message = _REPEATED.sub("", str(error))
     if not message.startswith("Code: "):
         message = f"Code: {error.code}. DB::Exception: {message}. (ACCESS_DENIED)"
     return Response(
         message + "\n",
         _STATUS_BY_CODE.get(error.code, 400),
-        {"X-ClickHouse-Exception-Code": str(error.code)},
+        {"X-ClickHouse-Exception-Code": str(error.code)}
+        | ({"X-ClickHouse-Query-Id": query_id} if query_id else {}),
         media_type="text/plain",
     )

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from dashboards.reading import EXECUTION_STATUSES, LIMIT_MAX
+from dashboards.reading import EXECUTION_STATUSES, LIMIT_MAX, STEP_STATUSES
 from dashboards.web.asked import FILTERS
 from stallwatch.model.findings import DETECTOR_IDS, Finding, Status
 from stallwatch.store.labels import NOTE_MAX, Verdict
@@ -23,6 +23,8 @@ _STATUSES: Final = {
     "findings": [status.value for status in Status],
     "incidents": ["open", "closed"],
     "executions": list(EXECUTION_STATUSES),
+    "execution": list(EXECUTION_STATUSES),
+    "steps": list(STEP_STATUSES),
 }
 # Columns by their type: a question mark allows null. Durations (`…_s`) are seconds, times RFC 3339.
 _ROWS: Final[dict[str, dict[str, str]]] = {

@@ -132,8 +132,10 @@ class Pages:
         now = self._clock.now()
         asked = request.query_params
         execution_id = request.path_params["execution_id"]
-        places = (asked.get(name, "") for name in ("run", "namespace", "engine"))
-        runs = reading.execution(self._store, execution_id, *places)
+        wanted = reading.Filters(
+            namespace=asked.get("namespace", ""), engine=asked.get("engine", "")
+        )
+        runs = reading.execution(self._store, execution_id, asked.get("run", ""), wanted)
         if not runs:
             raise HTTPException(404, f"there is no execution {execution_id}")
         for run in runs:

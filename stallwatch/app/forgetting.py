@@ -34,8 +34,8 @@ def forget_on_shelf(settings: Settings, execution_id: str) -> None:
 
 def forget_everywhere(store: Store, state: State, execution_id: str) -> int:
     """Erase the execution; returns how many events it had."""
-    # o-1 must not be found inside o-10.
-    name = re.compile(rf"(?<![\w.-]){re.escape(execution_id)}(?![\w.-])")
+    # o-1 must not be found inside o-10 or o-1.2, but at the end of a sentence.
+    name = re.compile(rf"(?<![\w-])(?<!\w\.){re.escape(execution_id)}(?![.-]*\w)")
     with state.transaction() as db:
         for table, key, columns in _TEXTS:
             for column in columns:

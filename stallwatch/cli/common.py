@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.reading import plain
+from dashboards.reading import BEGINNING, plain
 from stallwatch.clock import SystemClock
 from stallwatch.config import Settings, load_settings
 from stallwatch.errors import UsageError
 from stallwatch.model.durations import format_duration, parse_time
 from stallwatch.model.plain_text import one_line
+from stallwatch.store import FOREVER
 
 CLOCK: Final = SystemClock()
 PIPE_COLUMNS_MAX: Final = 100_000
@@ -65,7 +66,16 @@ def time_option(option: str, text: str) -> datetime:
     try:
         return parse_time(text, CLOCK.now())
     except UsageError as error:
-        raise UsageError(f"{option}: {error}") from None
+        raise UsageError(f"{option}: {error} (in {text!r})") from None
+
+
+def period(since: str, until: str) -> tuple[datetime, datetime]:
+    """The interval [since, until) given on the command line; an empty text is without an end."""
+    first = time_option("--since", since) if since else BEGINNING
+    last = time_option("--until", until) if until else FOREVER
+    if first >= last:
+        raise UsageError("--since: must be before --until")
+    return first, last
 
 
 def _discard_output() -> None:

@@ -80,7 +80,7 @@ def import_(
 
 
 def pull_(
-    engine: Annotated[str, typer.Argument(help="An engine that has a section [engines.NAME].")],
+    engine: Annotated[str, typer.Argument(help="An engine that has a section \\[engines.NAME].")],
     config: ConfigOption = None,
 ) -> None:
     """Look at an engine once, now: what is open, what closed since the last look. `serve` does it by itself."""

@@ -1,12 +1,13 @@
 """`steps`, `executions`, `trace`, `findings`: looking at what is stored."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
 from dashboards import reading
-from dashboards.reading import Filters
+from dashboards.reading import EXECUTION_STATUSES, LIMIT_MAX, STEP_STATUSES, Filters
 from stallwatch.app.access import reading_store
 from stallwatch.cli.common import (
     CLOCK,
@@ -21,11 +22,12 @@ from stallwatch.cli.common import (
     UntilOption,
     WorkflowOption,
     cell,
+    err,
     out,
+    period,
     print_json,
     print_rows,
     settings_from,
-    time_option,
 )
 from stallwatch.errors import UsageError
 from stallwatch.model.durations import format_duration
@@ -45,7 +47,17 @@ ATTEMPT_COLUMNS = (
     "worker", "error_type",
 )  # fmt: skip
 FINDING_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
+TABLE_ROWS: Final = 100
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        max=LIMIT_MAX,
+        help=f"At most so many. Default: {TABLE_ROWS} in a table, {LIMIT_MAX:,} as JSON.",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -65,14 +77,15 @@ def steps(
     format_: FormatOption = Format.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Every step with its percentiles, failures and what is open. --status open: only steps with open attempts."""
-    if status not in ("", "open"):
-        raise UsageError(f"--status: for steps it is open or nothing, not {status!r}")
-    filters = _filters(namespace, engine, workflow, step, "", since, until, 1000)
+    """Every step with its percentiles, failures and what is open.
+
+    --status wants the steps that have an attempt in it: open, scheduled, running, waiting, backing_off, completed,
+    failed, timed_out, cancelled.
+    """
+    _check_status(status, STEP_STATUSES)
+    filters = _filters(namespace, engine, workflow, step, status, since, until)
     with reading_store(settings_from(config), CLOCK) as store:
         rows = reading.steps(store, filters, CLOCK.now())
-    if status:
-        rows = [row for row in rows if row["open"]]
     print_rows(rows, STEP_COLUMNS, format_, "No steps.")
 
 
@@ -84,15 +97,19 @@ def executions(
     status: StatusOption = "",
     since: SinceOption = "-7d",
     until: UntilOption = "now",
-    limit: LimitOption = 100,
+    limit: LimitOption = None,
     format_: FormatOption = Format.TABLE,
     config: ConfigOption = None,
 ) -> None:
     """Executions that were alive in the interval, the latest first."""
-    filters = _filters(namespace, engine, workflow, step, status, since, until, limit)
+    _check_status(status, EXECUTION_STATUSES)
+    most = limit or (LIMIT_MAX if format_ is Format.JSON else TABLE_ROWS)
+    filters = _filters(namespace, engine, workflow, step, status, since, until, most)
     with reading_store(settings_from(config), CLOCK) as store:
         rows = reading.executions(store, filters)
     print_rows(rows, EXECUTION_COLUMNS, format_, "No executions.")
+    if len(rows) == most and limit is None:
+        err().print(f"These are the latest {most:,}; --limit shows more.", highlight=False)
 
 
 def trace(
@@ -100,16 +117,29 @@ def trace(
     run: Annotated[str, typer.Option("--run", help="Only this run.")] = "",
     namespace: NamespaceOption = "",
     engine: EngineOption = "",
+    workflow: WorkflowOption = "",
+    step: StepOption = "",
+    status: StatusOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
     format_: FormatOption = Format.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """One execution: its runs, their attempts and events."""
+    """One execution: its runs, their attempts and events.
+
+    --step leaves out the attempts and events of other steps, the other filters choose runs.
+    """
+    _check_status(status, EXECUTION_STATUSES)
+    filters = _filters(namespace, engine, workflow, step, status, since, until)
     with reading_store(settings_from(config), CLOCK) as store:
-        runs = reading.execution(store, execution_id, run, namespace, engine)
+        runs = reading.execution(store, execution_id, run, filters)
     if not runs:
-        raise UsageError(
-            f"there is no execution {execution_id!r}" + (f", run {run!r}" if run else "")
-        )
+        asked = {
+            "run": run, "namespace": namespace, "engine": engine, "workflow": workflow,
+            "status": status, "since": since, "until": until,
+        }  # fmt: skip
+        given = [f"{name} {value!r}" for name, value in asked.items() if value]
+        raise UsageError(", ".join([f"there is no execution {execution_id!r}", *given]))
     if format_ is Format.JSON:
         print_json(runs)
         return
@@ -133,6 +163,8 @@ def findings(
     config: ConfigOption = None,
 ) -> None:
     """What detectors say now (--status resolved: what is over)."""
+    _check_status(status, [one.value for one in Status])
+    first, last = period(since, until)
     filters = Filters(
         namespace=namespace,
         engine=engine,
@@ -144,10 +176,7 @@ def findings(
     )
     with reading_store(settings_from(config), CLOCK) as store:
         found = reading.findings(store, filters)
-    if since:
-        found = [one for one in found if one.last_seen >= time_option("--since", since)]
-    if until:
-        found = [one for one in found if one.first_seen < time_option("--until", until)]
+    found = [one for one in found if one.last_seen >= first and one.first_seen < last]
     print_findings([finding_to_json(one) for one in found], format_)
     if firing and found:
         raise typer.Exit(1)
@@ -196,15 +225,21 @@ def _print_run(run: dict[str, Any]) -> None:
 
 
 def _filters(
-    namespace: str, engine: str, workflow: str, step: str, status: str, since: str, until: str, limit: int
+    namespace: str, engine: str, workflow: str, step: str, status: str, since: str, until: str, limit: int = LIMIT_MAX
 ) -> Filters:  # fmt: skip
+    first, last = period(since, until)
     return Filters(
         namespace=namespace,
         engine=engine,
         workflow=workflow,
         step=step,
         status=status,
-        since=time_option("--since", since),
-        until=time_option("--until", until),
+        since=first,
+        until=last,
         limit=limit,
     )
+
+
+def _check_status(status: str, allowed: Sequence[str]) -> None:
+    if status and status not in allowed:
+        raise UsageError(f"--status: must be one of {', '.join(allowed)}, not {status!r}")

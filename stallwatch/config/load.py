@@ -1,5 +1,6 @@
 """Reading the configuration: a TOML file, with environment variables above it."""
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,6 +34,7 @@ PREFIX: Final = "STALLWATCH__"
 FILE_VARIABLE: Final = "STALLWATCH_CONFIG"
 DEFAULT_FILE: Final = Path("stallwatch.toml")
 Key = tuple[str | int, ...]
+_NAMED_KEY: Final = re.compile(r"(\w+)\.(\w+)\b")
 
 
 class _Environment(BaseSettings):
@@ -119,11 +121,17 @@ def describe(error: ValidationError, where: Callable[[Key], str]) -> str:
     """All that is wrong, a line each: `file:line: section.key: reason`; `where` says the part before the key."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "configuration"
+        loc = problem["loc"]
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "there is no such key"
-        lines.append(f"{where(problem['loc'])}: {key}: {message}")
+        named = _NAMED_KEY.match(message)
+        if not loc and named:
+            # What is wrong with several keys together belongs to none of them; the message begins with the first.
+            lines.append(f"{where((named[1], named[2]))}: {message}")
+            continue
+        key = ".".join(str(part) for part in loc) or "configuration"
+        lines.append(f"{where(loc)}: {key}: {message}")
     return "\n".join(lines)
 
 
@@ -132,7 +140,7 @@ def _place(file: Path | None, overrides: Mapping[str, Any], key: Key) -> str:
     above: Any = overrides
     for part in key[:2]:
         above = above.get(part) if isinstance(above, Mapping) else None
-    if above is not None:
+    if key and above is not None:
         return "environment"
     if file is None:
         return "the configuration"

@@ -42,8 +42,13 @@ _FORGET: Final = (
         executions = arrayFilter(e -> e != {id:String}, executions),
         title = replaceRegexpAll(title, {word:String}, '\\\\1[forgotten]\\\\2'),
         explanation = replaceRegexpAll(explanation, {word:String}, '\\\\1[forgotten]\\\\2'),
-        evidence = replaceRegexpAll(evidence, {word:String}, '\\\\1[forgotten]\\\\2')
-    WHERE has(executions, {id:String}) OR match(evidence, {word:String})""",
+        evidence = replaceRegexpAll(evidence, {word:String}, '\\\\1[forgotten]\\\\2'),
+        next_steps = arrayMap(s -> replaceRegexpAll(s, {word:String}, '\\\\1[forgotten]\\\\2'), next_steps)
+    WHERE has(executions, {id:String})
+        OR arrayExists(
+            s -> match(s, {word:String}), [title, explanation, evidence, arrayStringConcat(next_steps, ' ')])""",
+    """ALTER TABLE incident_log UPDATE cause = replaceRegexpAll(cause, {word:String}, '\\\\1[forgotten]\\\\2')
+    WHERE match(cause, {word:String})""",
 )
 _BEFORE: Final = "{before:DateTime64(6, 'UTC')}"
 _CLOSED_BEFORE: Final = f"""execution_key IN (
@@ -65,8 +70,8 @@ class Retention:
 def forget(engine: Engine, execution_id: str) -> int:
     """Erase every row that names the execution. Returns how many events it had."""
     found = engine.rows(_TRACES, {"id": execution_id})[0]
-    # o-1 must not be found inside o-10.
-    word = rf"(^|[^\w.-]){re.escape(execution_id)}([^\w.-]|$)"
+    # o-1 must not be found inside o-10 or o-1.2, but at the end of a sentence.
+    word = rf"((?:^|[^\w.-])[.-]*){re.escape(execution_id)}([.-]*(?:[^\w.-]|$))"
     known = {"id": execution_id, "word": word, "traces": found["traces"]}
     known |= engine.rows(_KEYS, known)[0]
     for statement in _FORGET:

@@ -77,8 +77,10 @@ def read_statement(canonical: str, databases: Collection[str], views: Collection
     if not tokens:
         raise SqlRefused("there is no statement")
     text, format_ = canonical.strip(), ""
-    if len(tokens) > 2 and tokens[-2] == "FORMAT" and tokens[-1].isidentifier():
-        format_ = tokens[-1]
+    # The formatter quotes names that are keywords too: Values, Null.
+    last = tokens[-1].strip("`")
+    if len(tokens) > 2 and tokens[-2] == "FORMAT" and last.isidentifier():
+        format_ = last
         text = text[: text.rindex("FORMAT")].strip()
         tokens = tokens[:-2]
     for token in tokens:

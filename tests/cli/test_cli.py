@@ -49,6 +49,10 @@ def test_every_command_has_help(words: list[str]) -> None:
     assert ESCAPE not in ended.out
 
 
+def test_help_shows_what_is_in_brackets() -> None:
+    assert "[engines.NAME]" in run_here("pull", "--help").out
+
+
 def test_the_version() -> None:
     ended = run_here("--version")
     assert (ended.code, ended.err) == (0, "")
@@ -62,11 +66,16 @@ def test_the_version() -> None:
         (["steps", "--nothing"], "No such option: --nothing"),
         (["steps", "--since", "yesterday"], "--since: a time such as"),
         (["executions", "--until", "-15x"], "--until: a duration such as"),
+        (["executions", "--since", "-15"], "(in '-15')"),
+        (["findings", "--since", "now", "--until", "-1h"], "--since: must be before --until"),
         (["detect", "--at", "noon"], "--at: a time such as"),
         (["executions", "--since", "2026-01-05T12:00:00"], "has no offset"),
         (["executions", "--limit", "0"], "--limit"),
-        (["executions", "--since", "now", "--until", "-1h"], "since: must be before until"),
-        (["steps", "--status", "failed"], "--status: for steps it is open or nothing, not 'failed'"),
+        (["executions", "--since", "now", "--until", "-1h"], "--since: must be before --until"),
+        (["steps", "--status", "lost"], "--status: must be one of open, scheduled, running, "),
+        (["executions", "--status", "lost"], "--status: must be one of running, completed, "),
+        (["trace", "o-1", "--status", "lost"], "--status: must be one of running, completed, "),
+        (["findings", "--status", "lost"], "--status: must be one of "),
         (["detect", "--detector", "stall"], "--detector: there is no 'stall'; there are stalled_step,"),
         (["serve", "--roles", "web,brain"], "--roles: there is no role 'brain'"),
         (["serve", "--roles", ","], "--roles: name at least one role"),

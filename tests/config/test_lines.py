@@ -52,6 +52,11 @@ def test_what_is_wrong_is_named_with_its_line(
     wait, listen = sorted(str(caught.value).splitlines())
     assert wait.startswith(f"{file}:12: detectors.policy.1.max_wait: ")
     assert listen == f"{file}:14: web.listenn: there is no such key"
+    monkeypatch.setenv("STALLWATCH__DETECTORS__FALSE_ALARMS_PER_WEEK", "2")
+    file.write_text("[report]\n[web]\nlisten = '0.0.0.0:8900'\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    assert str(caught.value).startswith(f"{file}:3: web.listen")
     file.write_text("[web]\n", encoding="utf-8")
     monkeypatch.setenv("STALLWATCH__WEB__LISTEN", "nowhere")
     with pytest.raises(ConfigError, match=r"^environment: web\.listen: "):

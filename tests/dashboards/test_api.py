@@ -12,7 +12,7 @@ from stallwatch.model.durations import rfc3339
 from stallwatch.model.findings import Incident, Severity, Status
 from stallwatch.store import Store
 from stallwatch.store.state import State
-from tests.dashboards.conftest import HOSTILE, HOSTILE_STEP, finding
+from tests.dashboards.conftest import HOSTILE, HOSTILE_STEP, event, finding
 
 
 def test_health_and_metrics(client: TestClient, reasons: list[str]) -> None:
@@ -72,11 +72,69 @@ def test_one_execution(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("workflow=order&engine=custom&status=completed", True),
+        ("workflow=refund", False),
+        ("status=running", False),
+        ("since=-1h", False),
+        ("until=-3h", False),
+    ],
+)
+def test_the_runs_of_an_execution_are_filtered(client: TestClient, asked: str, found: bool) -> None:
+    answer = client.get(f"/api/executions/order-001?{asked}")
+    assert answer.status_code == (200 if found else 404)
+
+
+def test_one_step_of_an_execution(client: TestClient) -> None:
+    path = f"/api/executions/{quote(HOSTILE, safe='')}"
+    [run] = client.get(path, params={"step": HOSTILE_STEP}).json()
+    assert {one["step"] for one in run["attempt_list"] + run["events"]} == {HOSTILE_STEP}
+
+
+def test_what_names_no_run_is_not_shown_in_another(store: Store, now: datetime) -> None:
+    store.insert_events(
+        [
+            event(now, 60, "workflow.started", "twice", run_id="r1"),
+            event(now, 50, "workflow.completed", "twice", run_id="r1"),
+            event(now, 40, "workflow.started", "twice", run_id="r2"),
+            event(now, 30, "step.started", "twice", step="charge"),
+        ],
+        now,
+        "test",
+    )
+    store.fold(now)
+    [first] = reading.execution(store, "twice", "r1")
+    assert (first["attempt_list"], len(first["events"])) == ([], 2)
+    [second] = reading.execution(store, "twice", "r2")
+    assert [one["step"] for one in second["attempt_list"]] == ["charge"]
+    assert [one["event"] for one in second["events"]] == ["workflow.started", "step.started"]
+
+
+@pytest.mark.parametrize(
+    ("status", "steps"),
+    [
+        ("failed", {"charge"}),
+        ("waiting", {HOSTILE_STEP}),
+        ("open", {"charge", HOSTILE_STEP}),
+        ("backing_off", set()),
+    ],
+)
+def test_steps_with_attempts_in_a_status(client: TestClient, status: str, steps: set[str]) -> None:
+    rows = client.get("/api/steps", params={"status": status}).json()
+    assert {row["step"] for row in rows} == steps
+    assert all("statuses" not in row for row in rows)
+
+
+@pytest.mark.parametrize(
     ("path", "status", "named"),
     [
-        ("/api/executions?limit=1001", 400, "limit"),
+        ("/api/executions?limit=10001", 400, "limit"),
         ("/api/executions?limit=x", 400, "limit"),
-        ("/api/executions?since=yesterday", 400, "yesterday"),
+        ("/api/executions?since=yesterday", 400, "since: a time such as"),
+        ("/api/executions?until=yesterday", 400, "until: a time such as"),
+        ("/api/steps?status=lost", 400, "status"),
+        ("/api/executions/order-001?status=lost", 400, "status"),
         ("/api/executions?since=-1h&until=-2h", 400, "since"),
         ("/api/executions?status=lost", 400, "status"),
         ("/api/executions?nonsense=1", 400, "nonsense"),

@@ -116,18 +116,30 @@ def test_refusals_have_a_status_and_a_code(client: TestClient) -> None:
         ("SELECT * FROM span_log", 403, "497"),
         ("SELECT 1 FROM nowhere.nothing", 403, "497"),
         ("SELEC 1", 400, "62"),
-        ("SELECT 1 FORMAT Nonsense", 400, "73"),
+        ("SELECT 1 FORMAT Nonsense", 404, "73"),
+        ("SELECT nonsense(1)", 404, "46"),
         ("SELECT 1 SETTINGS readonly = 0", 400, "164"),
     ):
         answer = client.post("/clickhouse", content=sql)
         assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (status, code)
         assert answer.text.startswith(f"Code: {code}.")
+        assert (answer.text.count("Code: "), answer.text.count("version")) <= (1, 1)
     missing = client.post("/clickhouse?database=elsewhere", content="SELECT 1")
     assert missing.status_code == 404
     framed = client.post("/clickhouse?compress=1", content="SELECT 1")
     assert framed.status_code == 403
     form = client.post("/clickhouse", headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert form.status_code == 403
+
+
+def test_a_query_has_the_name_that_was_given_to_it(client: TestClient) -> None:
+    name = "X-ClickHouse-Query-Id"
+    assert client.get("/clickhouse?query=SELECT+1&query_id=mine").headers[name] == "mine"
+    assert client.get("/clickhouse?query=SELEC+1&query_id=mine").headers[name] == "mine"
+    first, second = (client.get("/clickhouse?query=SELECT+1").headers[name] for _ in range(2))
+    assert first != second
+    odd = client.get("/clickhouse", params={"query": "SELECT 1", "query_id": "a\r\nb: c"})
+    assert (odd.status_code, "b" in odd.headers) == (200, False)
 
 
 def test_as_grafana_connects(port: int, shop: Store) -> None:

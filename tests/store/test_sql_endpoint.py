@@ -53,6 +53,7 @@ def endpoint(shop: Store) -> Iterator[SqlEndpoint]:
         "DESCRIBE TABLE executions FORMAT TSV",
         "EXISTS TABLE executions",
         "SELECT * FROM (SELECT 1) FORMAT JSON",
+        "SELECT 1 FORMAT Values",
     ],
 )
 def test_what_may_be_asked(endpoint: SqlEndpoint, shop: Store, sql: str) -> None:

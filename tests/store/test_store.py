@@ -256,7 +256,15 @@ def test_forget_erases_everywhere(store: Store, now: datetime) -> None:
         [*course(now, "secret-person", 0, 1), *course(now, "other", 0, 1)], now, "me"
     )
     store.fold(now)
+    said = {
+        "id": "i-1", "cause": "a timeout of secret-person.", "severity": "warning", "findings": [], "executions": 1,
+        "opened_at": now,
+    }  # fmt: skip
+    store.engine.insert_rows("incident_log", list(said), [list(said.values())])
     assert store.forget("secret-person") == 4
+    assert store.select("SELECT cause FROM incident_log") == [
+        {"cause": "a timeout of [forgotten]."}
+    ]
     for view in ("step_events", "attempts", "executions"):
         assert {r["execution_id"] for r in store.select(f"SELECT execution_id FROM {view}")} == {
             "other"
