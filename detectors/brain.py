@@ -57,6 +57,7 @@ class Brain:
         self._epoch = epoch
         self._pace = pace
         self._calibration: Calibration | None = None
+        self._learned_from = 0
         self._teaching = threading.Lock()
         self._causes = Causes(store)
         self._since = epoch
@@ -67,6 +68,7 @@ class Brain:
 
     def calibrate(self, now: datetime) -> Calibration:
         """Learn anew from the past, and from what somebody said; due at the start and when `has_to_learn` says so."""
+        self._learned_from = self._stored()
         learned = learn(self._store, now, self._config.false_alarms_per_week)
         if self._calibration is not None and now - self._epoch < LEARN_EVERY:
             # What senders do while somebody tries out a new watch says nothing of their habits.
@@ -79,12 +81,21 @@ class Brain:
             return self._calibration
 
     def has_to_learn(self, now: datetime) -> bool:
-        """Whether what is known is old: an hour, or in the first hour of a watch as old as the watch was then."""
+        """Whether what is known is old: an hour, or in the first hour of a watch as old as the watch was then; or a
+        minute, and as much again came since: somebody tells a past.
+        """
         known = self._calibration
         if known is None:
             return False
         watched = max(timedelta(seconds=known.watched_s), known.at - self._epoch)
-        return now - known.at >= min(max(watched, LEARN_MIN), LEARN_EVERY)
+        age = now - known.at
+        if age < LEARN_MIN:
+            return False
+        return age >= min(watched, LEARN_EVERY) or self._stored() > 2 * self._learned_from
+
+    def _stored(self) -> int:
+        """About how many attempts there are, which costs nothing to know."""
+        return int(self._store.select("SELECT count() AS n FROM attempt_fold")[0]["n"])
 
     def tick(self, until: datetime, only: Collection[str] | None = None) -> list[Finding]:
         """Judge as of `until`; the transitions, already remembered.

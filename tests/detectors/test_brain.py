@@ -199,6 +199,28 @@ def test_a_young_watch_learns_soon_and_an_old_one_every_hour(shop: Shop, now: da
     assert known.has_to_learn(shop.after(2990))
 
 
+def test_a_past_that_is_being_told_is_learned_as_it_comes(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+
+    def tell_of(numbers: range) -> None:
+        shop.tell_all(
+            [
+                shop.event(at_s - 100 * number, event, f"o-{number}", step="charge")
+                for number in numbers
+                for at_s, event in ((0, "step.started"), (1, "step.completed"))
+            ]
+        )
+
+    tell_of(range(100, 120))
+    brain.calibrate(now)
+    tell_of(range(120, 150))
+    assert not brain.has_to_learn(shop.after(59))
+    assert brain.has_to_learn(shop.after(60))
+    brain.calibrate(shop.after(60))
+    tell_of(range(150, 160))
+    assert not brain.has_to_learn(shop.after(600))
+
+
 def test_a_hang_is_found_in_the_first_minutes_of_a_watch(shop: Shop, now: datetime) -> None:
     brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
     brain.calibrate(now)
