@@ -149,4 +149,4 @@ def _observe(
     )
 
 
-DETECTOR: Final = Detector("missing_compensation", 15.0, judge, parameters)
+DETECTOR: Final = Detector("missing_compensation", 5.0, judge, parameters)
