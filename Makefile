@@ -35,7 +35,7 @@ check: .venv/.dev ## Lint, types, layers, docs and examples against the code
 
 # The longest first: what begins last keeps everyone waiting. Each folder by its name, since pytest takes one that holds others
 # for all of them, in the order of their names.
-TESTS := tests/simulation/ tests/app/
+TESTS := tests/scenarios/ tests/simulation/ tests/app/
 TESTS += $(filter-out $(TESTS) tests/house/ tests/fixtures/ tests/azurite/ tests/js/ tests/__pycache__/,$(wildcard tests/*/))
 test: check ## check, then all tests (ARGS="-k fold" narrows them)
 	$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder --ignore=tests/house $(or $(ARGS),$(TESTS))
