@@ -8,14 +8,14 @@ that it was real.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from typing import Any, Final
 
 from detectors.lifecycle import Changes
+from detectors.sql import sql_text
 from stallwatch.model.findings import Finding, Status
 from stallwatch.store import Store
 
-_SQL: Final = (files("detectors") / "aftermath.sql").read_text(encoding="utf-8").strip()
+_SQL: Final = sql_text("aftermath")
 
 
 @dataclass(frozen=True)

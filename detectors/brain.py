@@ -7,10 +7,11 @@ was made already.
 """
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from detectors.absorption import explained_by, flooded_by, waiting_for
@@ -23,6 +24,7 @@ from detectors.lifecycle import Changes, advance
 from detectors.looks import last_looks
 from detectors.pace import Pace
 from detectors.registry import DETECTORS
+from detectors.signs import Signs, look_for_signs
 from stallwatch.config import DetectorsConfig
 from stallwatch.errors import StoreOverBudget
 from stallwatch.model.findings import Finding, Observation, Status
@@ -136,6 +138,7 @@ class Brain:
         said: dict[str, list[Observation]] = {}
         skipped: list[Finding] = []
         looks = last_looks(self._store, tick.until)
+        signs = cache(lambda: look_for_signs(self._store, tick, calibration, self._budget_s()))
         for detector in asked:
             causes: list[Observation | Finding] = [*_of(said, detector.absorbed_by)]
             causes += [one for one in skipped if one.detector in detector.absorbed_by]
@@ -150,15 +153,17 @@ class Brain:
             )
             try:
                 with nullcontext() if self._pace is None else self._pace.timing(detector.id):
-                    said[detector.id] = self._ask(detector, tick, context)
+                    said[detector.id] = self._ask(detector, tick, context, signs)
             except StoreOverBudget:
                 skipped += [one for one in self.findings() if one.detector == detector.id]
                 if self._pace is not None:
                     self._pace.skipped(detector.id)
         return said
 
-    def _ask(self, detector: Detector, tick: Tick, context: Context) -> list[Observation]:
-        budget_s = None if self._pace is None else self._pace.budget_s
+    def _ask(
+        self, detector: Detector, tick: Tick, context: Context, signs: Callable[[], Signs]
+    ) -> list[Observation]:
+        budget_s = self._budget_s()
         if detector.idles and not self._store.select(detector.any_sql, {}, budget_s):
             return []
         parameters: dict[str, Any] | None = detector.parameters(tick, context)
@@ -167,7 +172,12 @@ class Brain:
             parameters = detector.narrow(tick, looked, context)
         if parameters is None:
             return []
+        if detector.needs and not signs().may_be(detector.needs, parameters):
+            return detector.judge(tick, [], context)
         return detector.judge(tick, self._store.select(detector.sql, parameters, budget_s), context)
+
+    def _budget_s(self) -> float | None:
+        return None if self._pace is None else self._pace.budget_s
 
     def _unacknowledged(
         self, until: datetime, observations: list[Observation]

@@ -6,12 +6,12 @@ The findings stay as they are; each is told its cause in its evidence, and the a
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from importlib.resources import files
 from typing import Any, Final
 
 from detectors.detector import Place, Row, folded_from
 from detectors.lifecycle import Changes
 from detectors.population import EXPLAINED, Population, Trouble, is_by_name, populate
+from detectors.sql import sql_text
 from detectors.statistics.explain import Explanation, Value, explain
 from stallwatch.model.causes import DIMENSIONS, EVIDENCE, Cause, cause_of
 from stallwatch.model.findings import Finding, Observation, Status
@@ -33,7 +33,7 @@ MOST: Final = 0.5
 REFRESH: Final = timedelta(seconds=15)
 """So long the causes are believed while the same findings fire."""
 
-_SQL: Final = (files("detectors") / "causes.sql").read_text(encoding="utf-8")
+_SQL: Final = sql_text("causes")
 
 
 class Causes:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from detectors.calibration import Calibration
 from detectors.looks import POLLER, known_until
+from detectors.sql import sql_text
 from stallwatch.config import DetectorsConfig
 from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
@@ -20,6 +20,10 @@ ExecutionKey = tuple[str, str, str]
 """namespace, engine, execution id"""
 Place = tuple[str, str, str, str]
 """namespace, engine, workflow, step"""
+Sign = Literal[
+    "failed", "given_up", "timed_out", "retried", "again", "branched", "execution_failed", "gap"
+]
+"""What rows may bear that a detector looks for: see `signs.sql`."""
 
 ASKED_NO_MORE: Final = timedelta(hours=1)
 """An engine that has not answered for so long is judged by what else tells of it."""
@@ -102,7 +106,8 @@ class Detector:
     whose findings explain this one's, which are judged before it; `waits_for` those whose findings explain
     only the steps that wait for them. `narrow`: where a first, cheap look (`<id>_look.sql`, with `parameters`) says
     what is to be asked, from its rows the parameters of the statement; None: nothing is. `idles`: where `<id>_any.sql`
-    finds nothing, there is nothing to say."""
+    finds nothing, there is nothing to say. `needs`: signs (`signs.sql`) of which one must be there, folded since the
+    parameter `folded_from`, for its statement to find anything."""
 
     id: str
     every_s: float
@@ -112,25 +117,22 @@ class Detector:
     waits_for: tuple[str, ...] = ()
     narrow: Narrow | None = None
     idles: bool = False
+    needs: tuple[Sign, ...] = ()
 
     @cached_property
     def sql(self) -> str:
         """The statement in the `.sql` file beside the judge."""
-        return _statement(self.id)
+        return sql_text(self.id)
 
     @cached_property
     def any_sql(self) -> str:
         """The statement that finds something where there is anything to look at."""
-        return _statement(f"{self.id}_any")
+        return sql_text(f"{self.id}_any")
 
     @cached_property
     def look_sql(self) -> str:
         """The statement of the first look."""
-        return _statement(f"{self.id}_look")
-
-
-def _statement(name: str) -> str:
-    return (files("detectors") / f"{name}.sql").read_text(encoding="utf-8").strip()
+        return sql_text(f"{self.id}_look")
 
 
 def point_window(tick: Tick, context: Context) -> dict[str, datetime]:

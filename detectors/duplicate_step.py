@@ -172,4 +172,4 @@ def _explain(name: str, one: Duplicate) -> str:
     )
 
 
-DETECTOR: Final = Detector("duplicate_step", 5.0, judge, parameters)
+DETECTOR: Final = Detector("duplicate_step", 5.0, judge, parameters, needs=("again",))

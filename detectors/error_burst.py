@@ -106,4 +106,4 @@ def _observe_trend(place: Place, trend: Trend, context: Context) -> Observation:
     )
 
 
-DETECTOR: Final = Detector("error_burst", EVERY_S, judge, parameters)
+DETECTOR: Final = Detector("error_burst", EVERY_S, judge, parameters, needs=("failed",))

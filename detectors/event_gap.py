@@ -181,4 +181,4 @@ def _observe(
     )
 
 
-DETECTOR: Final = Detector("event_gap", 5.0, judge, parameters)
+DETECTOR: Final = Detector("event_gap", 5.0, judge, parameters, needs=("gap",))

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Final
 
+from detectors.sql import sql_text
 from stallwatch.store import Store
 
 POLLER: Final = "poll:"
 """Senders whose name begins so ask; all others are told."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_SQL: Final = (files("detectors") / "looks.sql").read_text(encoding="utf-8")
+_SQL: Final = sql_text("looks")
 
 
 def last_looks(store: Store, until: datetime) -> dict[str, datetime]:

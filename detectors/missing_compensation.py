@@ -149,4 +149,6 @@ def _observe(
     )
 
 
-DETECTOR: Final = Detector("missing_compensation", 5.0, judge, parameters)
+DETECTOR: Final = Detector(
+    "missing_compensation", 5.0, judge, parameters, needs=("execution_failed",)
+)

@@ -242,5 +242,10 @@ def _lateness_words(late: Late) -> str:
 
 
 DETECTOR: Final = Detector(
-    "partial_failure", 5.0, judge, parameters, absorbed_by=("telemetry_silence",)
+    "partial_failure",
+    5.0,
+    judge,
+    parameters,
+    absorbed_by=("telemetry_silence",),
+    needs=("branched",),
 )

@@ -8,12 +8,12 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from importlib.resources import files
 from typing import Any, Final
 
 from detectors.calibration import read_declared
 from detectors.calibration.workflows import Workflow, learn_workflows
 from detectors.recommendation_notes import notes, workflow_note
+from detectors.sql import sql_text
 from detectors.statistics.steadiness import SPREAD_WEEKS, Week
 from detectors.statistics.timeouts import (
     BUFFER_DEFAULT,
@@ -36,8 +36,8 @@ from stallwatch.store import Store
 
 Place = tuple[str, str, str, str]
 """namespace, engine, workflow, step"""
-_SQL: Final = (files("detectors") / "recommendations.sql").read_text(encoding="utf-8")
-_WEEKS: Final = (files("detectors") / "recommendations_weeks.sql").read_text(encoding="utf-8")
+_SQL: Final = sql_text("recommendations")
+_WEEKS: Final = sql_text("recommendations_weeks")
 _WORKFLOWS: Final = """SELECT DISTINCT namespace, engine, workflow FROM attempts
 WHERE ended_at >= {since:DateTime64(6, 'UTC')} AND ended_at < {until:DateTime64(6, 'UTC')}
     AND workflow != ''

@@ -112,4 +112,4 @@ def _where(executions: Sequence[str]) -> str:
     return executions[0] if len(executions) == 1 else counted(len(executions), "execution")
 
 
-DETECTOR: Final = Detector("retries_exhausted", 5.0, judge, parameters)
+DETECTOR: Final = Detector("retries_exhausted", 5.0, judge, parameters, needs=("given_up",))

@@ -187,4 +187,4 @@ def _observe(storm: Storm, cause: tuple[str, float] | None, context: Context) ->
     )
 
 
-DETECTOR: Final = Detector("retry_storm", 5.0, judge, parameters)
+DETECTOR: Final = Detector("retry_storm", 5.0, judge, parameters, needs=("retried",))

@@ -48,6 +48,11 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     }
 
 
+def narrow(tick: Tick, looked: Sequence[Row], context: Context) -> dict[str, Any] | None:
+    """Nothing, where nothing ran again and all came in order."""
+    return parameters(tick, context) if looked else None
+
+
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each workflow and step that was gone back to; of an execution only the first."""
     before = known_before(tick)
@@ -190,4 +195,4 @@ def _explain(workflow: str, found: Sequence[Regression], executions: Sequence[st
     return words
 
 
-DETECTOR: Final = Detector("state_regression", 15.0, judge, parameters)
+DETECTOR: Final = Detector("state_regression", 15.0, judge, parameters, narrow=narrow)

@@ -4,21 +4,11 @@
 -- sequence: per execution the first event that happened, and arrived, after a later-numbered step had completed.
 WITH again AS
 (
-    -- Those in which a step of a branch ran more than once, before rows are deduplicated.
-    SELECT execution_key
-    FROM recent_attempt
-    WHERE folded >= {folded_from:UInt64}
-    GROUP BY execution_key, cityHash64(run_id, branch, step)
-    HAVING min(cityHash64(step_run_id)) != max(cityHash64(step_run_id))
+    {{state_regression_again}}
 ),
 disordered AS
 (
-    -- Those whose numbered events did not arrive in the order of their numbers.
-    SELECT execution_key
-    FROM step_event_log
-    WHERE batch >= {folded_from:UInt64} AND sequence >= 0 AND NOT is_replay AND NOT historical
-    GROUP BY execution_key, run_id
-    HAVING arrayMap(e -> e.2, arraySort(groupArray((received_at, sequence)))) != arraySort(groupArray(sequence))
+    {{state_regression_disordered}}
 ),
 anew AS
 (

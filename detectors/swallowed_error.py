@@ -132,4 +132,5 @@ DETECTOR: Final = Detector(
     judge,
     parameters,
     absorbed_by=("error_burst", "timeout_burst", "throttled"),
+    needs=("given_up",),
 )

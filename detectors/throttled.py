@@ -93,4 +93,4 @@ def _most(series: Series, name: str) -> str:
     return str(value) if times > DOMINANT_SHARE * sum(errors.values()) else ""
 
 
-DETECTOR: Final = Detector("throttled", EVERY_S, judge, burst_parameters)
+DETECTOR: Final = Detector("throttled", EVERY_S, judge, burst_parameters, needs=("failed",))

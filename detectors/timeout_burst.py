@@ -50,4 +50,4 @@ def _observe(tick: Tick, burst: Burst, context: Context) -> Observation:
     )
 
 
-DETECTOR: Final = Detector("timeout_burst", EVERY_S, judge, parameters)
+DETECTOR: Final = Detector("timeout_burst", EVERY_S, judge, parameters, needs=("timed_out",))

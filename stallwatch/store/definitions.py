@@ -28,7 +28,7 @@ _CREATED: Final = re.compile(
     r"^CREATE (?:OR REPLACE )?(MATERIALIZED VIEW|VIEW|FUNCTION) (\w+)", re.MULTILINE
 )
 _DANGEROUS: Final = re.compile(
-    r"^\s*(DROP|TRUNCATE|DELETE|ALTER\s+TABLE\s+\w+\s+(DROP|DELETE|CLEAR))", re.I | re.M
+    r"^\s*(DROP(?!\s+VIEW)|TRUNCATE|DELETE|ALTER\s+TABLE\s+\w+\s+(DROP|DELETE|CLEAR))", re.I | re.M
 )
 
 

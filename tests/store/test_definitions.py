@@ -97,6 +97,12 @@ def test_what_is_allowed_is_done(engine: Engine, now: datetime) -> None:
     assert engine.rows("SHOW TABLES LIKE 't'") == []
 
 
+def test_a_view_holds_no_data_and_may_go(engine: Engine, now: datetime) -> None:
+    gone = Definition("migrations/2.sql", "-- why\nDROP VIEW IF EXISTS old", False)
+    migrate(engine, [TABLE], now)
+    assert [c.name for c in migrate(engine, [TABLE, gone], now)] == ["migrations/2.sql"]
+
+
 @pytest.mark.parametrize("version", ["25.8.1.1", "24.12"])
 def test_an_old_server_is_refused(version: str) -> None:
     with pytest.raises(ConfigError, match=r"25\.9 or newer"):

@@ -339,17 +339,6 @@ def test_an_error_in_a_fold_is_told_and_the_fold_done_again(store: Store, now: d
     assert store.select("SELECT status FROM attempts") == [{"status": "completed"}]
 
 
-def test_what_is_recent_is_read_as_it_is_now(store: Store, now: datetime) -> None:
-    """Each attempt and execution once, in its newest version, however often it was folded."""
-    for at_s, event in enumerate(("step.started", "step.completed", "workflow.completed")):
-        step = {"step": "charge"} if event.startswith("step.") else {}
-        store.insert_events([told(now, at_s, event, **step)], [now], "shop")
-        store.fold(now)
-    for view in ("attempts_since", "executions_since"):
-        rows = store.select(f"SELECT status FROM {view}(folded_from = 0)")
-        assert rows == [{"status": "completed"}]
-
-
 def test_a_join_that_finds_nothing_hides_no_rows_from_the_next_statement(store: Store) -> None:
     store.engine.command(
         "CREATE TABLE kept (k UInt64, status String, at UInt64) ENGINE = MergeTree ORDER BY k"

@@ -1,0 +1,2 @@
+-- As attempts_since.
+DROP VIEW IF EXISTS executions_since
