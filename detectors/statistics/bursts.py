@@ -120,7 +120,7 @@ def worth_telling(errors: Floats, attempts: Floats, rates: Floats) -> Flags:
 
 
 def log_tail(errors: Floats, attempts: Floats, a: Floats, b: Floats) -> Floats:
-    """ln P(X ≥ e) of beta-binomials with n attempts and the beta's a and b; arrays of one shape. To within 2 % from
+    """ln P(X ≥ e) of beta-binomials with n attempts and the beta's a and b; arrays of one shape. To within 3 % from
     the mean upwards.
 
     Exact over the first terms; beyond them, where the terms change slowly, they are summed in blocks whose
