@@ -20,31 +20,32 @@ class HistoryCopy:
         SELECT {selected}
         FROM step_event_log FINAL
         WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
-            AND received_at < {{upto:DateTime64(6, 'UTC')}}
+            AND received_at < {{upto:DateTime64(6, 'UTC')}}"""
+    _WANTED: Final = """
             AND execution_key IN
             (
                 SELECT execution_key
                 FROM step_event_log
-                WHERE received_at >= {{past:DateTime64(6, 'UTC')}}
-                    AND received_at < {{at:DateTime64(6, 'UTC')}}
+                WHERE received_at >= {past:DateTime64(6, 'UTC')}
+                    AND received_at < {at:DateTime64(6, 'UTC')}
                 UNION DISTINCT
                 SELECT execution_key
                 FROM execution_fold
-                WHERE last_received_at >= {{far:DateTime64(6, 'UTC')}}
-                    AND last_received_at < {{past:DateTime64(6, 'UTC')}}
+                WHERE last_received_at >= {far:DateTime64(6, 'UTC')}
+                    AND last_received_at < {past:DateTime64(6, 'UTC')}
                     AND (namespace, engine, workflow) NOT IN
                     (
                         SELECT namespace, engine, workflow
                         FROM execution_fold
-                        WHERE last_received_at >= {{past:DateTime64(6, 'UTC')}}
-                            AND last_received_at < {{first:DateTime64(6, 'UTC')}}
+                        WHERE last_received_at >= {past:DateTime64(6, 'UTC')}
+                            AND last_received_at < {first:DateTime64(6, 'UTC')}
                         GROUP BY namespace, engine, workflow
-                        HAVING count() >= {{enough:UInt32}}
+                        HAVING count() >= {enough:UInt32}
                     )
                 UNION DISTINCT
                 SELECT execution_key FROM open_execution FINAL
                 UNION DISTINCT
-                SELECT execution_key FROM execution_fold WHERE folded >= {{at_us:UInt64}}
+                SELECT execution_key FROM execution_fold WHERE folded >= {at_us:UInt64}
             )"""
     _BEATS: Final = """
         INSERT INTO `{target}`.sender_beat
@@ -97,5 +98,8 @@ class HistoryCopy:
         events = self._EVENTS.format(
             target=database, columns=", ".join(self._columns), selected=", ".join(selected)
         )
+        if self._since < self._first:
+            # What is received from then on is wanted as a whole.
+            events += self._WANTED
         self._source.engine.command(events, parameters)
         self._source.engine.command(self._BEATS.format(target=database), parameters)

@@ -132,7 +132,7 @@ def replay(
     until: Annotated[str, typer.Option("--until", help="Up to then.")] = "now",
     every: Annotated[
         str,
-        typer.Option("--every", help="Time between two ticks; default: 500 ticks, 5s at least."),
+        typer.Option("--every", help="Time between two ticks; default: 300 ticks, 5s at least."),
     ] = "",
     detector: Annotated[str, typer.Option("--detector", help="Only this detector.")] = "",
     expect: Annotated[

@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from opentelemetry.metrics import NoOpMeter
+
 from detectors.brain import Brain
 from detectors.calibration import Calibration
+from detectors.pace import Pace
 from detectors.registry import DETECTORS
 from stallwatch.app.history_copy import HistoryCopy
+from stallwatch.clock import SystemClock
 from stallwatch.config import DetectorsConfig
 from stallwatch.errors import InputError
 from stallwatch.model.durations import format_duration, rfc3339
@@ -19,7 +23,7 @@ from stallwatch.simulator.spec import parse_yaml
 from stallwatch.store import Store
 from stallwatch.store.state import State
 
-TICKS_USUAL: Final = 500
+TICKS_USUAL: Final = 300
 TICKS_MAX: Final = 20_000
 TICK_MIN: Final = timedelta(seconds=5)
 
@@ -83,6 +87,7 @@ def play(
 ) -> Played:
     """Receive the stored history again in a scratch database, and ask the detectors at each tick in (since, until].
 
+    Each is asked by its own tick length; at the end and where something is expected all are.
     What was received before `since` only teaches. `progress` is told how far it came. Raises InputError for an
     expectation outside the time.
     """
@@ -98,11 +103,15 @@ def play(
         state = State(None)
         brain = Brain(scratch, state, config, epoch=since)
         calibration = brain.calibrate(since)
-        for at in _ticks(since, until, every, [one.at for one in expectations]):
+        pace = Pace(SystemClock(), NoOpMeter("replay"))
+        expected = {until, *(one.at for one in expectations)}
+        for at in _ticks(since, until, every, expected):
             copied.move_to(at)
             if brain.has_to_learn(at):
                 calibration = brain.calibrate(at)
-            brain.tick(at, only)
+            due = [one.id for one in DETECTORS] if at in expected else pace.due(at)
+            brain.tick(at, [one for one in due if only is None or one in only])
+            pace.asked(due, at)
             firing = [one for one in brain.findings() if one.status is Status.FIRING]
             told = [one for one in firing if only is None or one.detector in only]
             episodes.see(at, told)
