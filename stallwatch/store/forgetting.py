@@ -34,6 +34,11 @@ _FORGET: Final = (
     "ALTER TABLE open_execution DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE recent_attempt DELETE WHERE execution_id = {id:String}",
     "ALTER TABLE recent_execution DELETE WHERE execution_id = {id:String}",
+    # Its children stay, as executions that nobody started.
+    *(
+        f"ALTER TABLE {table} UPDATE parent_execution_id = '' WHERE parent_execution_id = {{id:String}}"
+        for table in ("step_event_log", "execution_fold", "open_execution", "recent_execution")
+    ),
     "ALTER TABLE span_log DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE span_landing DELETE WHERE has({traces:Array(String)}, lower(hex(trace_id)))",
     "ALTER TABLE quarantine DELETE WHERE match(item, {word:String})",

@@ -271,6 +271,16 @@ def test_forget_erases_everywhere(store: Store, now: datetime) -> None:
         }
 
 
+def test_who_is_forgotten_is_nobodys_parent_any_more(store: Store, now: datetime) -> None:
+    child = {"execution_id": "child", "parent_execution_id": "secret-person"}
+    store.insert_events([told(now, 0, "workflow.started", **child)], now, "me")
+    store.fold(now)
+    store.forget("secret-person")
+    for table in ("step_event_log", "execution_fold", "open_execution", "recent_execution"):
+        rows = store.select(f"SELECT DISTINCT execution_id, parent_execution_id FROM {table} FINAL")
+        assert rows == [{"execution_id": "child", "parent_execution_id": ""}]
+
+
 def test_retention_takes_whole_closed_executions_and_never_open_ones(
     store: Store, now: datetime
 ) -> None:
