@@ -107,7 +107,8 @@ def _observe(
     first = found[0]
     explanation = _explain(f"{step} of {workflow}", first)
     if len(found) > 1:
-        explanation += f" {counted(len(found) - 1, 'more case')} like it: {named(executions)}."
+        others = tuple(dict.fromkeys(one for case in found[1:] for one in case.executions))
+        explanation += f" {counted(len(found) - 1, 'more case')} like it: {named(others)}."
     kinds = sorted({_KINDS[one.kind] for one in found})
     ttl = timedelta(seconds=context.config.point_finding_ttl)
     return Observation(

@@ -263,3 +263,10 @@ def test_old_duplicates_are_not_told_any_more() -> None:
     early = tick(EPOCH + timedelta(hours=1), EPOCH)
     before = starts("overlap", 6 * 3600 + 9, 6 * 3600 + 5)
     assert duplicate_step.judge(early, [before], context()) == []
+
+
+def test_of_several_duplicates_the_others_are_named_as_others() -> None:
+    rows = [starts("started", 60, 50), starts("started", 40, 30, executions=["o-2"])]
+    (found,) = duplicate_step.judge(tick(), rows, context())
+    assert found.count == 2
+    assert found.explanation.endswith("1 more case like it: o-2.")
