@@ -10,9 +10,11 @@ WITH {until:DateTime64(6, 'UTC')} AS until, late AS
         countIf(is_suspect) OVER (PARTITION BY namespace, engine, workflow) AS suspects,
         row_number() OVER (PARTITION BY namespace, engine, workflow ORDER BY started_at, execution_id) AS nth,
         dateDiff('microsecond', started_at, {until:DateTime64(6, 'UTC')}) / 1e6 AS old_s,
-        waited_s + paused_s
-            + ifNull(dateDiff('microsecond', waiting_since, {until:DateTime64(6, 'UTC')}) / 1e6, 0)
-            + arraySum(p -> least(dateDiff('microsecond', p.1, {until:DateTime64(6, 'UTC')}) / 1e6, p.2), pauses) AS waited_so_far_s,
+        arrayConcat(
+            if(waiting_since IS NULL, [], [(least(assumeNotNull(waiting_since), until), until)]),
+            arrayMap(p -> (least(p.1, until), least(p.1 + toIntervalMicrosecond(toInt64(1e6 * p.2)), until)), pauses)) AS idle,
+        arrayMap(span -> (toUnixTimestamp64Micro(span.1), toUnixTimestamp64Micro(span.2)), idle) AS idle_spans,
+        waited_s + paused_s + arrayReduce('intervalLengthSum', idle_spans.1, idle_spans.2) / 1e6 AS waited_so_far_s,
         cityHash64(namespace, engine, workflow, '') AS place,
         arrayMap(p -> cityHash64(p.1, p.2, p.3, p.4), {places:Array(Tuple(String, String, String, String))}) AS known_places,
         old_s - waited_so_far_s > transform(place, known_places, {limits_s:Array(Float64)}, {otherwise_s:Float64})

@@ -28,12 +28,14 @@ from detectors.detector import (
 from detectors.explaining import (
     clock,
     compared,
+    counted,
     declared_in,
     dominant,
     dominant_words,
     ended_by,
     learned_evidence,
     limit_source,
+    named,
     so_have,
     sureness,
 )
@@ -266,7 +268,11 @@ def _explain(name: str, late: list[Late], executions: tuple[str, ...], count: in
             f"{name} was to be tried again in {executions[0]} {format_duration(backoff_s(row))} "
             f"after {clock(row['retrying_at'])}, and has not been in the {age} since then."
         )
-    first += so_have(executions[1:], count - 1) + _declared_words(oldest)
+    if count == 1 or len({(one.rule, one.limit, one.silent) for one in late}) == 1:
+        first += so_have(executions[1:], count - 1) + _declared_words(oldest)
+    else:
+        others = named(executions[1:], n=count - 1)
+        first += f"{_declared_words(oldest)} It hangs in {counted(count - 1, 'other execution')} too: {others}."
     # How long attempts take says nothing of a heartbeat that was promised.
     if oldest.learned is None or oldest.rule == "heartbeat":
         return first

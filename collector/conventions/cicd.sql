@@ -20,7 +20,7 @@ SELECT
     if(task = '', '', attributes['cicd.worker.name']) AS worker,
     attributes['stallwatch.downstream'] AS downstream,
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
-    attributes['stallwatch.waiting_on'] AS waiting_on,
+    stallwatch_waiting_on(attributes, '') AS waiting_on,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
     if(said.ends, if(attributes['error.type'] != '', attributes['error.type'], stallwatch_exception(events, 'exception.type')), '') AS error_type,
     if(said.ends, status_message, '') AS error_message,

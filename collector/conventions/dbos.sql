@@ -22,7 +22,7 @@ SELECT
     if(event LIKE 'step.%', if(attributes['executorID'] != '', attributes['executorID'], attributes['dbos.executor.id']), '') AS worker,
     attributes['stallwatch.downstream'] AS downstream,
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
-    stallwatch_said(attributes, 'waiting_on', if(event = 'step.waiting', waits_for, '')) AS waiting_on,
+    stallwatch_waiting_on(attributes, if(event = 'step.waiting', waits_for, '')) AS waiting_on,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
     if(said.ends, stallwatch_exception(events, 'exception.type'), '') AS error_type,
     if(said.error != '', said.error, if(said.ends AND outcome = 'failed', status_message, '')) AS error_message,

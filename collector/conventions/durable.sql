@@ -21,7 +21,7 @@ SELECT
     attributes['stallwatch.queue'] AS queue,
     attributes['stallwatch.downstream'] AS downstream,
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
-    stallwatch_said(attributes, 'waiting_on', if(event = 'step.waiting', 'timer', '')) AS waiting_on,
+    stallwatch_waiting_on(attributes, if(event = 'step.waiting', 'timer', '')) AS waiting_on,
     if(event = 'step.waiting', parseDateTime64BestEffortOrNull(attributes['durabletask.fire_at'], 6, 'UTC'), NULL) AS due,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
     if(said.ends, stallwatch_exception(events, 'exception.type'), '') AS error_type,

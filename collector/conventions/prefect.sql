@@ -22,7 +22,7 @@ SELECT
     attributes['stallwatch.queue'] AS queue,
     attributes['stallwatch.downstream'] AS downstream,
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
-    attributes['stallwatch.waiting_on'] AS waiting_on,
+    stallwatch_waiting_on(attributes, '') AS waiting_on,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
     if(event LIKE '%.failed', stallwatch_exception(events, 'exception.type'), '') AS error_type,
     if(event LIKE '%.failed', if(stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message), '') AS error_message,

@@ -12,15 +12,14 @@ SELECT
     said.event AS event,
     said.time AS time,
     attributes['stallwatch.step'] AS step,
-    -- A span that numbers its attempt is one of several of the same call; else each span is a call of its own.
-    stallwatch_said(attributes, 'step_run_id', if(attributes['stallwatch.attempt'] = '', real_span_id, '')) AS step_run_id,
+    stallwatch_call_of(attributes, real_span_id) AS step_run_id,
     toUInt32OrZero(attributes['stallwatch.attempt']) AS attempt,
     concat('stallwatch:', trace_id, real_span_id, ':', if(said.ends, 'ended', 'started')) AS event_id,
     toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)) AS sequence,
     attributes['stallwatch.queue'] AS queue,
     attributes['stallwatch.downstream'] AS downstream,
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
-    attributes['stallwatch.waiting_on'] AS waiting_on,
+    stallwatch_waiting_on(attributes, '') AS waiting_on,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
     if(said.ends AND status = 'error', if(attributes['error.type'] != '', attributes['error.type'], stallwatch_exception(events, 'exception.type')), '') AS error_type,
     if(said.ends AND status = 'error', if(stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message), '') AS error_message,
@@ -31,7 +30,7 @@ FROM
     SELECT
         *,
         if(stallwatch_is_pending(attributes), parent_span_id, span_id) AS real_span_id,
-        if(attributes['stallwatch.waiting_on'] = '', 'step.started', 'step.waiting') AS opening,
+        if(stallwatch_waiting_on(attributes, '') = '', 'step.started', 'step.waiting') AS opening,
         CAST(arrayJoin(if(
             stallwatch_is_pending(attributes),
             [(opening, start_at, false)],

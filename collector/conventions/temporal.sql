@@ -24,7 +24,7 @@ SELECT
     attributes['stallwatch.queue'] AS queue,
     attributes['stallwatch.downstream'] AS downstream,
     attributes['stallwatch.idempotency_key'] AS idempotency_key,
-    attributes['stallwatch.waiting_on'] AS waiting_on,
+    stallwatch_waiting_on(attributes, '') AS waiting_on,
     toFloat64OrNull(attributes['stallwatch.timeout_s']) AS timeout_s,
     if(said.ends, thrown_type, '') AS error_type,
     if(said.ends, thrown_message, '') AS error_message,
@@ -51,7 +51,7 @@ FROM
             verb = 'CompleteWorkflow', [(concat('workflow.', outcome), end_at, true, concat(run_key, ':closed'))],
             verb IN ('StartActivity', 'StartLocalActivity'), [('step.scheduled', start_at, false, concat('temporal:', trace_id, span_id, ':scheduled'))],
             verb = 'RunActivity', [('step.started', start_at, false, concat('temporal:', trace_id, span_id, ':started')), (concat('step.', outcome), end_at, true, concat('temporal:', trace_id, span_id, ':ended'))],
-            target = '' AND attributes['stallwatch.step'] != '' AND attributes['stallwatch.waiting_on'] != '', [('step.waiting', start_at, false, concat('temporal:', trace_id, span_id, ':waiting'))],
+            target = '' AND attributes['stallwatch.step'] != '' AND stallwatch_waiting_on(attributes, '') != '', [('step.waiting', start_at, false, concat('temporal:', trace_id, span_id, ':waiting'))],
             target = '' AND attributes['stallwatch.step'] != '', [('step.completed', end_at, true, concat('temporal:', trace_id, span_id, ':waited'))],
             [])), 'Tuple(event String, time DateTime64(6, \'UTC\'), ends Bool, event_id String)') AS said
     FROM

@@ -2,7 +2,7 @@
 
 The answer must be the one that the collector gives when the span arrives at its end, so that the start told by log
 record and the span are one attempt. The collector's side is `collector/conventions/stallwatch.sql` (a span that names
-its workflow, execution and step) and `collector/conventions/traces/1_generic.sql` (what is below a root that names a
+its workflow, execution and step) and `collector/conventions/traces/3_generic.sql` (what is below a root that names a
 workflow).
 """
 
@@ -61,43 +61,46 @@ class Report:
 
 
 def is_root(span: ReadableSpan, every_trace: bool) -> bool:
-    """Whether the span is an execution: a trace's root that names a workflow, or any root if `every_trace` is one."""
-    if span.parent is not None or _is_an_engines(span):
+    """Whether the span is an execution: a trace's root that names a workflow, or any root if `every_trace` is one.
+
+    A root that names its step and execution is that step.
+    """
+    if span.parent is not None or _is_an_engines(span) or _is_marked(span):
         return False
     return every_trace or bool(_said(span)("workflow"))
 
 
-def reports_of(span: ReadableSpan, root: ReadableSpan | None) -> tuple[Report, ...]:
+def report_of(span: ReadableSpan, root: ReadableSpan | None) -> Report | None:
     """What to tell of the start of `span`, whose trace's root is `root` if that is an open execution in this process.
 
     Nothing is told of spans that are no steps, nor of those that an engine's SDK wrote.
     """
     if _is_an_engines(span):
-        return ()
+        return None
     said = _said(span)
-    reports = []
-    if said("workflow") and said("execution_id") and said("step"):
-        reports.append(_marked(span, said))
-    if span is root:
-        reports.append(_execution(span, said))
-    elif root is not None and not reports:
-        reports.append(_below(span, said, root))
-    return tuple(reports)
+    if _is_marked(span):
+        return _marked(span, said)
+    if root is None:
+        return None
+    return _execution(span, said) if span is root else _below(span, said, root)
+
+
+def _is_marked(span: ReadableSpan) -> bool:
+    """Whether it says itself which step of which execution it is."""
+    said = _said(span)
+    return bool(said("workflow") and said("execution_id") and said("step"))
 
 
 def _marked(span: ReadableSpan, said: Callable[[str], str]) -> Report:
     fields = _common(said, workflow=said("workflow"), execution_id=said("execution_id"))
-    # A span that numbers its attempt is one of several of the same call; else each span is a call of its own.
-    call = said("step_run_id") or ("" if said("attempt") else _span_id(span))
-    return _step("stallwatch", span, said, {**fields, "step": said("step"), "step_run_id": call})
+    return _step("stallwatch", span, said, {**fields, "step": said("step")})
 
 
 def _below(span: ReadableSpan, said: Callable[[str], str], root: ReadableSpan) -> Report:
     of_root = _execution(root, _said(root)).fields
     own = {name: value for name, value in _common(said).items() if name not in _OF_THE_ROOT}
     fields = own | {name: of_root[name] for name in _OF_THE_ROOT if name in of_root}
-    step = {"step": said("step") or span.name, "step_run_id": said("step_run_id") or _span_id(span)}
-    return _step("generic", span, said, {**fields, **step})
+    return _step("generic", span, said, {**fields, "step": said("step") or span.name})
 
 
 def _execution(span: ReadableSpan, said: Callable[[str], str]) -> Report:
@@ -112,11 +115,11 @@ def _execution(span: ReadableSpan, said: Callable[[str], str]) -> Report:
 def _step(
     convention: str, span: ReadableSpan, said: Callable[[str], str], fields: Fields
 ) -> Report:
-    event_id = _event_id(convention, span)
-    # The generic convention knows no waits.
-    waits = convention == "stallwatch" and said("waiting_on") in _WAITS
-    told = {name: value for name, value in fields.items() if value != ""}
-    return Report("step.waiting" if waits else "step.started", {**told, "event_id": event_id})
+    # A span that numbers its attempt is one of several of the same call; else each span is a call of its own.
+    call = said("step_run_id") or ("" if said("attempt") else _span_id(span))
+    identity = {"step_run_id": call, "event_id": _event_id(convention, span)}
+    told = {name: value for name, value in {**fields, **identity}.items() if value != ""}
+    return Report("step.waiting" if said("waiting_on") in _WAITS else "step.started", told)
 
 
 def _common(said: Callable[[str], str], **known: str) -> dict[str, Value]:

@@ -150,21 +150,15 @@ class Reporter:
 
     def _start_records(self, watched: Watched) -> list[Record]:
         span = watched.still_open()
-        if span is None:
+        if span is None or watched.report is None:
             return []
         start_ns = span.start_time or self._now_ns()
-        return [
-            start_record(report, watched.trace_id, watched.span_id, start_ns, span.resource)
-            for report in watched.reports
-        ]
+        ids = (watched.trace_id, watched.span_id)
+        return [start_record(watched.report, *ids, start_ns, span.resource)]
 
     def _heartbeat_records(self, watched: Watched) -> list[Record]:
         span = watched.still_open()
-        if span is None:
+        if span is None or watched.report is None or not watched.report.beats:
             return []
-        now_ns = self._now_ns()
-        return [
-            heartbeat_record(report, watched.trace_id, watched.span_id, now_ns, span.resource)
-            for report in watched.reports
-            if report.beats
-        ]
+        ids = (watched.trace_id, watched.span_id)
+        return [heartbeat_record(watched.report, *ids, self._now_ns(), span.resource)]

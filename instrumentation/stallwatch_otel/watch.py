@@ -11,7 +11,7 @@ from weakref import ref
 from opentelemetry.sdk.trace import ReadableSpan
 
 from stallwatch_otel.choosing import Choose
-from stallwatch_otel.naming import Report, is_root, reports_of
+from stallwatch_otel.naming import Report, is_root, report_of
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Watched:
     trace_id: int
     span_id: int
     parent_id: int | None
-    reports: tuple[Report, ...] = ()
+    report: Report | None = None
     is_told: bool = False
     is_left_out: bool = False
     """The user's choice fell on it: not to be told."""
@@ -74,14 +74,14 @@ class Watch:
 
     def untold(self) -> list[Watched]:
         """Steps and executions whose start is still to be told."""
-        return [one for one in self._open.values() if one.reports and not one.is_told]
+        return [one for one in self._open.values() if one.report and not one.is_told]
 
     def beating(self, all_open: bool) -> list[Watched]:
         """Steps that were told and have a heartbeat to give: those with progress, or all that are open."""
         return [
             one
             for one in self._open.values()
-            if one.is_told and (all_open or one.moved) and any(r.beats for r in one.reports)
+            if one.is_told and (all_open or one.moved) and one.report and one.report.beats
         ]
 
     def _take_over(self, at_once: bool) -> None:
@@ -118,7 +118,7 @@ class Watch:
             above = self._open.get(above.parent_id) if above.parent_id is not None else None
 
     def _name(self) -> None:
-        unnamed = [one for one in self._open.values() if not one.reports and not one.is_left_out]
+        unnamed = [one for one in self._open.values() if not one.report and not one.is_left_out]
         if not unnamed:
             return
         roots = self._roots()
@@ -126,11 +126,11 @@ class Watch:
             span = watched.still_open()
             if span is None:
                 continue
-            reports = reports_of(span, roots.get(watched.trace_id))
-            if reports and not self._is_chosen(span):
+            report = report_of(span, roots.get(watched.trace_id))
+            if report and not self._is_chosen(span):
                 watched.is_left_out = True
             else:
-                watched.reports = reports
+                watched.report = report
 
     def _roots(self) -> dict[int, ReadableSpan]:
         """The open executions by their trace."""

@@ -201,6 +201,15 @@ def test_nobody_is_missed_before_the_heartbeat_that_was_declared() -> None:
     assert found.explanation.endswith("It declares a heartbeat every 30s.")
 
 
+def test_what_hangs_for_another_reason_is_not_said_to_hang_for_this_one() -> None:
+    silent = row(begun_at=ago(200), heartbeat_timeout_s=30.0)
+    long = row(begun_at=ago(100), timeout_s=60.0, execution_id="o-2")
+    (found,) = judge(tick(), [silent, long], beating_every_five_seconds())
+    assert found.explanation.endswith(
+        "It declares a heartbeat every 30s. It hangs in 1 other execution too: o-2."
+    )
+
+
 def told(age_s: float, **said: Any) -> Any:
     """What is said of a charge of that age, whose past is known in detail."""
     past = np.arange(1.0, 1001.0)

@@ -85,12 +85,12 @@ def run(tree: list[dict[str, Any]], every_trace: bool = False) -> tuple[list[Rec
         span_open = watched.still_open()
         assert span_open is not None
         start_ns = span_open.start_time or 0
-        for report in watched.reports:
-            ids = (watched.trace_id, watched.span_id)
-            records.append(start_record(report, *ids, start_ns, span_open.resource))
-            if report.beats:
-                beat_ns = start_ns + 10**9
-                records.append(heartbeat_record(report, *ids, beat_ns, span_open.resource))
+        report, ids = watched.report, (watched.trace_id, watched.span_id)
+        assert report is not None
+        records.append(start_record(report, *ids, start_ns, span_open.resource))
+        if report.beats:
+            beat_ns = start_ns + 10**9
+            records.append(heartbeat_record(report, *ids, beat_ns, span_open.resource))
     for span in reversed(spans):
         span.end()
     return records, encode_spans(kept.spans).SerializeToString()
@@ -174,6 +174,11 @@ TREES: dict[str, list[dict[str, Any]]] = {
     "a marked root": [{"attributes": MARK}, {}],
     "marked below a root": [{"attributes": ROOT}, {"attributes": MARK}, {}],
     "named below a root": [{"attributes": ROOT}, {"attributes": {"stallwatch.step": "pay"}}],
+    "a wait below a root": [
+        {"attributes": ROOT},
+        {"attributes": {"stallwatch.waiting_on": "human"}},
+    ],
+    "an attempt below a root": [{"attributes": ROOT}, {"attributes": {"stallwatch.attempt": 2}}],
     "an engine's below a root": [{"attributes": ROOT}, {"scope": "prefect"}],
     "an engine's with a mark": [{}, {"scope": "durabletask", "attributes": MARK}],
     "nothing": [{}, {}],
@@ -185,7 +190,7 @@ _texts = st.one_of(
     st.booleans(),
 )
 _numbers = st.sampled_from(["", "x", "1", "2.5", "0", 0, 3, 0.5, 2.0, True])
-_waits = st.sampled_from(["", "timer", "signal", "callback", "human", "child"])
+_waits = st.sampled_from(["", "timer", "signal", "callback", "human", "child", "nothing known"])
 _said = st.fixed_dictionaries(
     {},
     optional={

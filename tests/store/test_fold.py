@@ -226,6 +226,50 @@ def test_suspended_and_resumed(store: Store, now: datetime) -> None:
     ]
 
 
+def waits(now: datetime, branch: str, from_s: float, until_s: float | None) -> list[StepEvent]:
+    """A wait of a branch; with no end it is still on."""
+    asked = {"step": "approve", "branch": branch}
+    begun = told(now, from_s, "step.waiting", waiting_on="human", **asked)
+    return [begun] if until_s is None else [begun, told(now, until_s, "step.completed", **asked)]
+
+
+@pytest.mark.parametrize(
+    ("spans", "waited_s"),
+    [
+        ([(1, 11), (1, 11), (2, 10)], 10.0),
+        ([(1, 4), (3, 6), (8, 9)], 6.0),
+        # What passes since the wait began that is still on, counts with that one.
+        ([(1, 11), (5, None)], 4.0),
+    ],
+)
+def test_time_that_passes_while_several_wait_passes_once(
+    spans: list[tuple[float, float | None]], waited_s: float, store: Store, now: datetime
+) -> None:
+    ended = [
+        event for number, span in enumerate(spans) for event in waits(now, f"b{number}", *span)
+    ]
+    folded(store, now, told(now, 0, "workflow.started"), *ended)
+    assert store.select("SELECT waited_s FROM executions") == [{"waited_s": waited_s}]
+
+
+def test_a_wait_while_suspended_and_a_pause_while_waiting_count_once(
+    store: Store, now: datetime
+) -> None:
+    folded(
+        store,
+        now,
+        told(now, 0, "workflow.started"),
+        *waits(now, "a", 2, 12),
+        told(now, 4, "workflow.suspended"),
+        told(now, 5, "workflow.suspended"),
+        told(now, 14, "workflow.resumed"),
+        told(now, 10, "step.failed", step="pay", attempt=1, max_attempts=3, backoff_s=10),
+        told(now, 20, "step.started", step="pay", attempt=2),
+    )
+    rows = store.select("SELECT waited_s, paused_s FROM execution_fold FINAL")
+    assert rows == [{"waited_s": 12.0, "paused_s": 6.0}]
+
+
 @pytest.mark.parametrize(
     ("end", "error_type"),
     [

@@ -1,6 +1,6 @@
 -- Which traces the conventions that need a whole trace have to look at again. Spans that name their step themselves tell them
--- nothing, unless they are roots.
+-- nothing.
 INSERT INTO touched_trace
 SELECT DISTINCT batch, toFixedString(unhex(trace_id), 16)
 FROM fold_span
-WHERE reason = '' AND (claimed_by = '' OR (claimed_by = 'stallwatch' AND (parent_span_id = '' OR stallwatch_is_pending(attributes))))
+WHERE reason = '' AND claimed_by = ''

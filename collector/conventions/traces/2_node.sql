@@ -1,5 +1,4 @@
--- The spans of these traces, as far as they came: read once, used twice. Of those that name their step themselves, which have their
--- own convention, only roots are looked at.
+-- The spans of these traces, as far as they came: read once, used twice. Those that name their step themselves have their own convention.
 CREATE OR REPLACE TEMPORARY TABLE fold_node ENGINE = Memory AS
 SELECT
     *,
@@ -23,4 +22,4 @@ FROM
     FROM span_log FINAL
     WHERE trace_id IN (SELECT toFixedString(unhex(its_id), 16) FROM fold_trace WHERE is_longer)
 )
-WHERE is_root OR NOT stallwatch_is_marked(attributes)
+WHERE NOT stallwatch_is_marked(attributes)

@@ -24,11 +24,11 @@ SELECT
     greatest(node.received_at, it.7), sender, 'span', {upto:UInt64}, historical, it.2, it.3, it.4, it.5, it.6,
     said.1, said.2,
     if(is_execution, '', stallwatch_said(attributes, 'step', node_name)),
-    if(is_execution, '', stallwatch_said(attributes, 'step_run_id', node_id)),
+    if(is_execution, '', stallwatch_call_of(attributes, node_id)),
     toUInt32OrZero(attributes['stallwatch.attempt']),
     concat('generic:', node.trace_id, node_id, ':', if(said.3, 'ended', 'started')),
     toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)),
-    attributes['stallwatch.queue'], attributes['stallwatch.downstream'], attributes['stallwatch.idempotency_key'], attributes['stallwatch.waiting_on'],
+    attributes['stallwatch.queue'], attributes['stallwatch.downstream'], attributes['stallwatch.idempotency_key'], stallwatch_waiting_on(attributes, ''),
     toFloat64OrNull(attributes['stallwatch.timeout_s']),
     if(said.3 AND status = 'error', if(attributes['error.type'] != '', attributes['error.type'], stallwatch_exception(events, 'exception.type')), ''),
     multiIf(NOT said.3 OR status != 'error', '', stallwatch_exception(events, 'exception.message') != '', stallwatch_exception(events, 'exception.message'), status_message),
@@ -40,11 +40,11 @@ FROM
         *,
         node_id = it.1 AS is_execution,
         if(is_execution, 'workflow.', 'step.') AS level,
+        if(is_execution OR stallwatch_waiting_on(attributes, '') = '', concat(level, 'started'), 'step.waiting') AS opening,
         arrayJoin(if(
             is_pending,
-            [(concat(level, 'started'), start_at, false)],
-            [(concat(level, 'started'), start_at, false), (concat(level, if(status = 'error', 'failed', 'completed')), start_at + toIntervalNanosecond(toInt64(round(duration_s * 1e9))), true)])) AS said
+            [(opening, start_at, false)],
+            [(opening, start_at, false), (concat(level, if(status = 'error', 'failed', 'completed')), start_at + toIntervalNanosecond(toInt64(round(duration_s * 1e9))), true)])) AS said
     FROM fold_node AS node
     INNER JOIN root ON node.trace_id = root.trace_id
-    WHERE node_id = it.1 OR NOT stallwatch_is_marked(attributes)
 ) AS node

@@ -30,6 +30,10 @@ _WAKING: Final = frozenset(ENDINGS) - {"TIMER_CANCELED", "WORKFLOW_EXECUTION_UPD
     "WORKFLOW_EXECUTION_UPDATE_ADMITTED",
 }
 """What comes from outside the workflow's code: the server has a workflow task follow, however slow it is with that."""
+_OWN_ENDINGS: Final = {
+    kind for kind in WORKFLOW_ENDINGS if not kind.endswith(("TIMED_OUT", "TERMINATED"))
+}
+"""How the workflow's code ends it, in the workflow task before, however slow the server is with that."""
 _CHILD_OUTCOMES: Final = {
     "CHILD_WORKFLOW_EXECUTION_COMPLETED": "completed",
     "CHILD_WORKFLOW_EXECUTION_FAILED": "failed",
@@ -147,7 +151,11 @@ def _tell_signals(run: Run) -> None:
         if is_task_open or open_ids or kind in WORKFLOW_ENDINGS or run.is_copied(fact):
             continue
         following = run.by_id.get(id + 1)
-        lasted = following is not None and when(following["time"]) - when(fact["time"]) >= QUIET
+        lasted = (
+            following is not None
+            and following["type"] not in _OWN_ENDINGS
+            and when(following["time"]) - when(fact["time"]) >= QUIET
+        )
         if id in idle or (lasted and kind not in _WAKING):
             _tell_signal_wait(run, fact, following)
 

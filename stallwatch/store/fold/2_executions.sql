@@ -86,8 +86,9 @@ FROM
         started_at,
         if(closed_at IS NULL OR reopened, followed_at, closed_at) AS ended_at,
         if(suspended, suspensions[-1], NULL) AS suspended_at,
+        arrayReduce('intervalLengthSum', suspended_spans.1, suspended_spans.2) / 1e6 AS suspended_s,
         -- Each suspension lasted until the next resumption or the end; the one still open is not counted here.
-        arraySum(s -> ifNull(dateDiff('microsecond', s, arrayFirstOrNull(r -> r > s, wakings)) / 1e6, 0), suspensions) AS suspended_s,
+        arrayFilter(span -> span.2 > 0, arrayMap(s -> (toUnixTimestamp64Micro(s), toUnixTimestamp64Micro(arrayFirst(r -> r > s, wakings))), suspensions)) AS suspended_spans,
         last_progress_at, last_step, timeout_s, error_type, error_message, trace_id,
         sequence_max, sequences, sequence_received_at, run_key, sequence_min >= 0 AS all_sequenced,
         last_received_at, ifNull(ended_received_at, if(followed_at IS NULL, NULL, last_received_at)) AS ended_received_at,

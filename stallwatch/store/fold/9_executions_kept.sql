@@ -1,9 +1,18 @@
+-- What passes while one waits or pauses passes once, however many branches do so. The wait that is still on counts from its beginning, so
+-- that the others count up to it.
 INSERT INTO execution_fold
+WITH
+    spans -> arrayReduce('intervalLengthSum', spans.1, spans.2) / 1e6 AS length_s,
+    ifNull(toUnixTimestamp64Micro(a.waiting_since), toInt64(9e18)) AS waits_from,
+    spans -> arrayMap(span -> (least(span.1, waits_from), least(span.2, waits_from)), spans) AS until_wait,
+    until_wait(arrayConcat(x.suspended_spans, a.waits)) AS waited_spans,
+    arrayMap(p -> (toUnixTimestamp64Micro(p.1), toUnixTimestamp64Micro(p.1) + toInt64(1e6 * p.2)), a.pauses) AS pause_spans,
+    arrayFilter(span -> span.2 <= toUnixTimestamp64Micro(last_progress_at), pause_spans) AS paused_spans
 SELECT
     x.execution_key, namespace, engine, workflow, workflow_version, execution_id, x.run_id, parent_execution_id, status, started_at,
     ended_at, suspended_at, suspended_s,
-    suspended_s + a.waited_s AS waited_s,
-    arraySum(p -> p.2, arrayFilter(p -> p.1 + toIntervalMicrosecond(toInt64(1e6 * p.2)) <= last_progress_at, a.pauses)) AS paused_s,
+    length_s(waited_spans) AS waited_s,
+    length_s(arrayConcat(waited_spans, until_wait(paused_spans))) - waited_s AS paused_s,
     arrayFilter(p -> p.1 + toIntervalMicrosecond(toInt64(1e6 * p.2)) > last_progress_at AND status IN ('running', 'suspended'), a.pauses) AS pauses,
     a.waiting_since, a.retry_due_at,
     last_progress_at, last_step, a.open_steps, a.attempts, timeout_s,
@@ -18,7 +27,7 @@ LEFT JOIN
     SELECT
         execution_key, run_id, count() AS attempts,
         countIf(status IN ('scheduled', 'running', 'waiting', 'backing_off')) AS open_steps,
-        sum(waited_s) AS waited_s,
+        groupArrayIf((toUnixTimestamp64Micro(assumeNotNull(waiting_at)), toUnixTimestamp64Micro(assumeNotNull(waiting_at)) + toInt64(round(1e6 * waited_s))), waited_s > 0) AS waits,
         argMaxIf((toString(error_type), error_message), (ended_at, step, branch, step_run_id, attempt), status IN ('failed', 'timed_out')) AS failed_with,
         groupArrayIf((assumeNotNull(ifNull(ended_at, retrying_at)), pause_s), pause_s > 0) AS pauses,
         minOrNullIf(waiting_at, status = 'waiting') AS waiting_since,

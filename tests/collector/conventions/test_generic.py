@@ -139,6 +139,46 @@ def test_a_span_that_says_its_step_needs_no_root(sandbox: Sandbox) -> None:
     assert charges[0]["downstream"] == "stripe"
 
 
+def test_a_root_that_is_a_step_does_not_end_its_execution(sandbox: Sandbox) -> None:
+    """Two calls of one execution, each with a trace of its own; the second begins when the first is long over."""
+    first, second = trace_id(), trace_id()
+    of_first = {"execution_id": f"o-{first}"}
+    below = span(first, 2, 1, name="GET /stock")
+    sandbox.deliver([marked(first, 1, "reserve"), below])
+    later = marked(second, 3, "charge", **of_first)
+    sandbox.deliver([{**later, "start_ns": START_NS + 60 * S, "end_ns": START_NS + 61 * S}])
+    assert [row["status"] for row in sandbox.executions()] == ["running"]
+    found = {row["step"]: row["status"] for row in sandbox.attempts()}
+    assert found == {"reserve": "completed", "charge": "completed"}
+
+
+def test_below_a_root_a_wait_waits_and_attempts_are_of_one_call(sandbox: Sandbox) -> None:
+    trace = trace_id()
+    root, reserve, pay, *_ = checkout(trace)
+    wait = span(trace, 5, 1, name="approve", attributes={"stallwatch.waiting_on": "human"})
+    odd = span(trace, 6, 1, name="odd", attributes={"stallwatch.waiting_on": "nothing known"})
+    again = {
+        **reserve,
+        "span_id": f"{7:016x}",
+        "name": "pay",
+        "start_ns": START_NS + 8 * S,
+        "end_ns": START_NS + 9 * S,
+    }
+    tries = [
+        {**one, "attributes": {"stallwatch.attempt": str(number)}}
+        for number, one in ((1, pay), (2, again))
+    ]
+    sandbox.deliver([root, wait, odd, *tries])
+    asked = """SELECT step, attempt, waiting_on, waited_s, is_last_attempt FROM attempts
+        WHERE execution_id = {t:String} AND step IN ('approve', 'odd', 'pay') ORDER BY step, attempt"""
+    assert [tuple(row.values()) for row in sandbox.store.select(asked, {"t": trace})] == [
+        ("approve", 1, "human", 1.0, True),
+        ("odd", 1, "", 0.0, True),
+        ("pay", 1, "", 0.0, False),
+        ("pay", 2, "", 0.0, True),
+    ]
+
+
 def test_a_marked_step_under_a_marked_root_counts_once(sandbox: Sandbox) -> None:
     trace = trace_id()
     root = {**checkout(trace)[0]}

@@ -331,6 +331,17 @@ def test_a_list_of_documents_is_each_of_them() -> None:
     assert all(reading.is_closed for reading in readings)
 
 
+def test_an_end_that_the_server_is_slow_with_is_no_wait() -> None:
+    document = load(FOLDER / "history_contnew_first_legacy.json")
+    last = document["events"][-1]
+    assert last["eventType"].endswith("CONTINUED_AS_NEW")
+    at = datetime.fromisoformat(last["eventTime"]) + timedelta(seconds=0.07)
+    last["eventTime"] = at.isoformat()
+    for execution, facts in gathered([TEMPORAL.parts(document, Hints(NOW))]).items():
+        events = TEMPORAL.read(execution, facts, "default").events
+        assert "signal" not in {event.step for event in events}
+
+
 def test_a_slow_server_is_no_wait_for_a_signal() -> None:
     """What comes from outside has a workflow task follow, however late; a wait begins where the workflow's own ends."""
     document = load(FOLDER / "history_stallsignal_legacy.json")
