@@ -5,12 +5,14 @@ for itself, with those of its detector, workflow and step. Here it is decided wh
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from alerts.likeness import Likeness
 from alerts.severity import RANK, severity_of
 from stallwatch.model.causes import cause_of
 from stallwatch.model.durations import rfc3339
@@ -94,10 +96,12 @@ def regroup(
     `findings`: all that fire, and in any status those that the open incidents hold (one of them that is missing was
     deleted and counts as resolved). `acknowledged`: fingerprints that open, join and move nothing.
 
-    1. What fires is grouped by its cause. A group goes on as the incident that holds most of it already, else as the
-       one that had this cause; if another group has more of that incident, as a new one.
+    1. What fires is grouped by its cause, or with what tells of the same executions. A group goes on as the incident
+       that holds most of it already, else as the one that had this cause, else as one whose executions it tells of;
+       if another group has more of that incident, as a new one.
     2. An open incident takes the present state of its findings, without those that went to another.
-    3. An incident of which nothing is left because its findings have another's cause is merged into that.
+    3. An incident of which nothing is left because its findings have another's cause, or because another tells of its
+       executions now, is merged into that.
     4. It closes when all are resolved; pending and unknown findings keep it open.
     """
     known = {finding.fingerprint: finding for finding in findings}
@@ -106,7 +110,9 @@ def regroup(
         for one in known.values()
         if one.status is Status.FIRING and one.fingerprint not in acknowledged
     ]
-    moves = _moves(_groups(firing, open_incidents), open_incidents)
+    likeness = Likeness(open_incidents)
+    likes = {one.fingerprint: likeness.of(one) for one in firing}
+    moves = _moves(_groups(firing, open_incidents, likes), open_incidents, likes)
     opened = [_open(move, open_incidents, now) for move in moves if move.into is None]
     went = {
         one.fingerprint: transition.incident.id
@@ -114,10 +120,15 @@ def regroup(
         for one in transition.incident.findings
     } | {one.fingerprint: move.into.id for move in moves if move.into for one in move.findings}
     joined = {move.into.id: move for move in moves if move.into is not None}
+    told_by: dict[str, Counter[str]] = {}
+    for name, common in likes.items():
+        for id, n in common.items():
+            told_by.setdefault(id, Counter())[went[name]] += n
     merged = {
         incident.id: into
         for incident in open_incidents
-        if incident.id not in joined and (into := _merges_into(incident, known, went))
+        if incident.id not in joined
+        and (into := _merges_into(incident, known, went, told_by.get(incident.id, {})))
     }
     advanced = []
     for incident in open_incidents:
@@ -139,35 +150,43 @@ def regroup(
 
 
 def _groups(
-    firing: Iterable[Finding], open_incidents: Iterable[Incident]
+    firing: Iterable[Finding], open_incidents: Sequence[Incident], likes: Mapping[str, Counter[str]]
 ) -> dict[Key, list[Finding]]:
     """What fires, by what it belongs together for. A finding without a cause stays where it is; if it is nowhere, it
-    belongs to more of the same."""
+    belongs to what tells of its executions, else to more of the same."""
     keys_of_held = {one.fingerprint: it.key for it in open_incidents for one in it.findings}
     keys_of_groups: dict[GroupKey, Key] = {}
     for incident in open_incidents:
         for one in incident.findings:
             keys_of_groups.setdefault(group_of(one), incident.key)
+    keys = {incident.id: incident.key for incident in open_incidents}
     groups: dict[Key, list[Finding]] = {}
     for finding in firing:
         key = key_of(finding)
         if cause_of(finding.evidence) is None:
-            key = keys_of_held.get(finding.fingerprint) or keys_of_groups.get(
-                group_of(finding), key
+            key = (
+                keys_of_held.get(finding.fingerprint)
+                or next((keys[id] for id, _ in likes[finding.fingerprint].most_common(1)), ())
+                or keys_of_groups.get(group_of(finding), key)
             )
         groups.setdefault(key, []).append(finding)
     return groups
 
 
-def _moves(groups: Mapping[Key, list[Finding]], open_incidents: Iterable[Incident]) -> list[_Move]:
+def _moves(
+    groups: Mapping[Key, list[Finding]],
+    open_incidents: Iterable[Incident],
+    likes: Mapping[str, Counter[str]],
+) -> list[_Move]:
     """Which group goes on as which incident: the pairs that share most first, each group and incident once."""
     pairs = []
     for incident in open_incidents:
         held = {one.fingerprint for one in incident.findings}
         for key, group in groups.items():
             shared = sum(max(one.count, 1) for one in group if one.fingerprint in held)
-            if shared or key == incident.key:
-                rank = (shared, key == incident.key, RANK[incident.severity])
+            akin = sum(likes[one.fingerprint][incident.id] for one in group)
+            if shared or key == incident.key or akin:
+                rank = (shared, key == incident.key, akin, RANK[incident.severity])
                 pairs.append((rank, incident, key))
     # The older one goes first where nothing else decides.
     pairs.sort(key=lambda pair: (pair[1].opened_at, pair[1].id))
@@ -181,8 +200,14 @@ def _moves(groups: Mapping[Key, list[Finding]], open_incidents: Iterable[Inciden
     return [_Move(key, _ordered(groups[key]), taken.get(key)) for key in sorted(groups)]
 
 
-def _merges_into(incident: Incident, known: Mapping[str, Finding], went: Mapping[str, str]) -> str:
-    """The incident that most of this one went to, if nothing that fires is left; else empty."""
+def _merges_into(
+    incident: Incident,
+    known: Mapping[str, Finding],
+    went: Mapping[str, str],
+    told_by: Mapping[str, int],
+) -> str:
+    """The incident that most of this one went to, or that tells of its executions now, if nothing that fires is left;
+    else empty."""
     weights: dict[str, int] = {}
     for one in _present(incident, known):
         into = went.get(one.fingerprint, incident.id)
@@ -190,6 +215,8 @@ def _merges_into(incident: Incident, known: Mapping[str, Finding], went: Mapping
             weights[into] = weights.get(into, 0) + max(one.count, 1)
         elif one.status is Status.FIRING:
             return ""
+    if not weights and all(one.status is Status.RESOLVED for one in _present(incident, known)):
+        weights = {id: n for id, n in told_by.items() if id != incident.id}
     return max(sorted(weights), key=weights.__getitem__, default="")
 
 

@@ -25,12 +25,13 @@ from detectors.looks import last_looks
 from detectors.pace import Pace
 from detectors.registry import DETECTORS
 from detectors.signs import Signs, look_for_signs
+from detectors.statistics.threshold import RATCHET_FACTOR
 from stallwatch.config import DetectorsConfig
 from stallwatch.errors import StoreOverBudget
 from stallwatch.model.findings import Finding, Observation, Status
 from stallwatch.model.ticks import Tick
 from stallwatch.store import Store
-from stallwatch.store.labels import Label, Verdict, count_late, labels
+from stallwatch.store.labels import Verdict, count_late, labels
 from stallwatch.store.state import State
 
 LEARN_EVERY: Final = timedelta(hours=1)
@@ -59,6 +60,11 @@ class Brain:
         self._epoch = epoch
         self._pace = pace
         self._calibration: Calibration | None = None
+        # What was learned as it was before it was raised, and what raises it: what somebody said, and what completed.
+        self._learned: Calibration | None = None
+        self._said_healthy_s: Mapping[Place, float] = {}
+        self._late: list[tuple[datetime, Place, float]] = []
+        self._forgiven: list[tuple[Finding, datetime]] = []
         self._learned_from = 0
         self._teaching = threading.Lock()
         self._causes = Causes(store)
@@ -77,10 +83,11 @@ class Brain:
             learned = replace(learned, senders=self._calibration.senders)
         remember_expected(self._state, learned)
         # Read before: a tick that commits has the state's lock when it asks for ours.
-        healthy_s = _healthy_s(labels(self._state))
+        healthy_s = self._heard()
         with self._teaching:
-            self._calibration = raised(learned, healthy_s)
-            return self._calibration
+            self._learned, self._said_healthy_s = learned, healthy_s
+            self._late = [one for one in self._late if one[0] >= now]
+            return self._raised(learned)
 
     def has_to_learn(self, now: datetime) -> bool:
         """Whether what is known is old: an hour, or in the first hour of a watch as old as the watch was then; or a
@@ -109,7 +116,10 @@ class Brain:
         calibration = self._taught(self._calibration or self.calibrate(until))
         tick = Tick(min(self._since, until), until, self._epoch)
         asked = _with_causes(only, self._config)
-        said = self._observe(tick, asked, calibration)
+        said = self._observe(tick, asked, calibration, {})
+        # What a finding that is over explained is told by others now, and not only when it is their turn.
+        orphaned = self._orphaned_by(said)
+        said = self._observe(tick, orphaned, calibration, said)
         held = [one for ones in said.values() for one in ones]
         observations = self._unacknowledged(until, held)
         earlier = {finding.fingerprint: finding for finding in self._state.findings()}
@@ -131,17 +141,39 @@ class Brain:
         """Those that are pending, firing or unknown, the oldest first."""
         return self._state.findings(OPEN)
 
+    def _orphaned_by(self, said: Mapping[str, list[Observation]]) -> list[Detector]:
+        """The detectors that were not asked and give way to one whose finding is over."""
+        present = {one.fingerprint for ones in said.values() for one in ones}
+        over = {
+            one.detector
+            for one in self.findings()
+            if one.detector in said and one.fingerprint not in present
+        }
+        return [
+            one
+            for one in DETECTORS
+            if one.id not in said and self._config.wants(one.id) and over & set(one.absorbed_by)
+        ]
+
     def _observe(
-        self, tick: Tick, asked: list[Detector], calibration: Calibration
+        self,
+        tick: Tick,
+        asked: list[Detector],
+        calibration: Calibration,
+        earlier: Mapping[str, list[Observation]],
     ) -> dict[str, list[Observation]]:
-        """What each says that could be asked in time; of the others, their findings explain on."""
-        said: dict[str, list[Observation]] = {}
+        """What each says that could be asked in time, beside what was said `earlier` at this tick; of the others, their
+        findings explain on."""
+        said = dict(earlier)
+        if not asked:
+            return said
         skipped: list[Finding] = []
+        forgiven = [one for one, until in self._forgiven if tick.until <= until]
         looks = last_looks(self._store, tick.until)
         signs = cache(lambda: look_for_signs(self._store, tick, calibration, self._budget_s()))
         for detector in asked:
             causes: list[Observation | Finding] = [*_of(said, detector.absorbed_by)]
-            causes += [one for one in skipped if one.detector in detector.absorbed_by]
+            causes += [one for one in (*skipped, *forgiven) if one.detector in detector.absorbed_by]
             context = Context(
                 self._config,
                 calibration,
@@ -201,26 +233,59 @@ class Brain:
             self._state.end_acknowledgements(over - true_still)
 
     def _taught(self, calibration: Calibration) -> Calibration:
-        """The calibration after what somebody said since the last tick."""
-        healthy_s = _healthy_s(labels(self._state, changed_from=self._since))
-        return self._raise(calibration, healthy_s)
-
-    def _raise(self, known: Calibration, healthy_s: Mapping[Place, float]) -> Calibration:
-        """Raise what is known by now: it may have been learned anew since `known`."""
+        """The calibration after what somebody said since the last tick; what was taken back raises nothing any more."""
+        if not labels(self._state, changed_from=self._since):
+            return calibration
+        healthy_s = self._heard()
         with self._teaching:
-            self._calibration = raised(self._calibration or known, healthy_s)
-            return self._calibration
+            self._said_healthy_s = healthy_s
+            return self._raised(self._learned or calibration)
+
+    def _heard(self) -> dict[Place, float]:
+        """How old the steps were, in seconds, that somebody called healthy although they were called stalled. While
+        their threshold gives them the time, nothing that their finding explained is told either.
+        """
+        said = [
+            one
+            for one in labels(self._state)
+            if one.detector == "stalled_step"
+            and one.verdict is Verdict.FALSE_ALARM
+            and one.age_s is not None
+        ]
+        until = {
+            (one.fingerprint, one.first_seen): one.changed_at
+            + timedelta(seconds=(RATCHET_FACTOR - 1) * (one.age_s or 0.0))
+            for one in said
+        }
+        known = self._state.findings(fingerprints=[one.fingerprint for one in said])
+        episodes = [(finding, (finding.fingerprint, finding.first_seen)) for finding in known]
+        self._forgiven = [(one, until[episode]) for one, episode in episodes if episode in until]
+        healthy_s: dict[Place, float] = {}
+        for one in said:
+            place = (one.namespace, one.engine, one.workflow, one.step)
+            healthy_s[place] = max(one.age_s or 0.0, healthy_s.get(place, 0.0))
+        return healthy_s
+
+    def _raised(self, learned: Calibration) -> Calibration:
+        """The calibration that was learned, raised by all that raises it. Who calls has our lock."""
+        healthy_s = dict(self._said_healthy_s)
+        for _, place, longest_s in self._late:
+            healthy_s[place] = max(longest_s, healthy_s.get(place, 0.0))
+        self._calibration = raised(learned, healthy_s)
+        return self._calibration
 
     def _learn_from(self, found: Sequence[CompletedLate], until: datetime) -> None:
         """Count the false alarms that completions show, and expect such durations from now on."""
-        healthy_s: dict[Place, float] = {}
+        late = []
         for one in found:
             count_late(self._state, one.finding, one.n, one.longest_s, until)
             finding = one.finding
             place = (finding.namespace, finding.engine, finding.workflow, finding.step)
-            healthy_s[place] = max(one.longest_s, healthy_s.get(place, 0.0))
-        if self._calibration is not None:
-            self._raise(self._calibration, healthy_s)
+            late.append((until, place, one.longest_s))
+        with self._teaching:
+            self._late += late
+            if late and self._learned is not None:
+                self._raised(self._learned)
 
     def _copy(self, now: datetime) -> None:
         self._store.write_findings(list(self._uncopied.values()), now)
@@ -235,17 +300,6 @@ def _of(said: Mapping[str, list[Observation]], detectors: Iterable[str]) -> list
 def _switched_off(config: DetectorsConfig) -> set[str]:
     """Detectors that the configuration no longer wants: what they said before is over."""
     return {detector.id for detector in DETECTORS if not config.wants(detector.id)}
-
-
-def _healthy_s(said: Iterable[Label]) -> dict[Place, float]:
-    """How old the steps were, in seconds, that somebody called healthy although they were called stalled."""
-    healthy_s: dict[Place, float] = {}
-    for one in said:
-        wrong = one.detector == "stalled_step" and one.verdict is Verdict.FALSE_ALARM
-        if wrong and one.age_s is not None:
-            place = (one.namespace, one.engine, one.workflow, one.step)
-            healthy_s[place] = max(one.age_s, healthy_s.get(place, 0.0))
-    return healthy_s
 
 
 def _with_causes(only: Collection[str] | None, config: DetectorsConfig) -> list[Detector]:

@@ -1,10 +1,10 @@
 -- Attempts that are open or ended lately, counted by everything that may be why some of them are in trouble. Executions in
 -- which nothing is open stand for the step that ended last. Those of the `named` executions are counted one by one. Of the
 -- others some `background` of either kind is read and stands for the rest, by a hash of the execution's id: an id never
--- changes, so rows can be left out before they are merged.
+-- changes, so rows can be left out before they are merged. What is imported is no background, and must not thin it out.
 WITH
     toUInt64(1 + intDiv((SELECT count() FROM open_attempt), {background:UInt64})) AS open_of,
-    toUInt64(1 + intDiv((SELECT count() FROM recent_attempt WHERE folded >= {folded_from:UInt64}), {background:UInt64})) AS ended_of
+    toUInt64(1 + intDiv((SELECT count() FROM recent_attempt WHERE folded >= {folded_from:UInt64} AND NOT historical AND ended_at > {from:DateTime64(6, 'UTC')}), {background:UInt64})) AS ended_of
 SELECT
     namespace, engine, workflow, workflow_version, step, queue, worker, downstream, region, is_open, has_failed,
     if(is_named, execution_id, '') AS execution,

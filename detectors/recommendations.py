@@ -14,6 +14,7 @@ from detectors.calibration import read_declared
 from detectors.calibration.workflows import Workflow, learn_workflows
 from detectors.recommendation_notes import notes, workflow_note
 from detectors.sql import sql_text
+from detectors.statistics.samples import empirical_quantile
 from detectors.statistics.steadiness import SPREAD_WEEKS, Week
 from detectors.statistics.timeouts import (
     BUFFER_DEFAULT,
@@ -31,6 +32,7 @@ from detectors.timeout_attempts import (
     stuck_s_saved,
     survival,
 )
+from stallwatch.model.durations import format_duration
 from stallwatch.model.recommendations import StepRecommendation, week_of
 from stallwatch.store import Store
 
@@ -152,11 +154,23 @@ def _stuck_share(attempts: Attempts) -> float:
 
 
 def with_workflow(steps: Sequence[StepRecommendation], whole: Workflow) -> list[StepRecommendation]:
-    """The steps of one workflow with what it should have itself; a note says so beside the slowest of them."""
+    """The steps of one workflow with what it should have itself; a note says so beside the slowest of them.
+
+    It leaves room for each of its steps to take all the time that is recommended for it: the steps know a longer past
+    than the simulation, and a step's timeout has to come before that of the whole.
+    """
     graph = whole.graph
     needed_s = recommended_s = None
+    also: tuple[str, ...] = ()
     if graph is not None and graph.n >= completions_needed(GUIDANCE_Q):
-        needed_s, recommended_s = graph.p999_s, WORKFLOW_FACTOR * graph.p999_s
+        needed_s = graph.p999_s
+        room_s, slow = _room_for_slowest(steps, empirical_quantile(graph.drawn_s, 0.5))
+        recommended_s = WORKFLOW_FACTOR * max(needed_s, room_s)
+        if room_s > needed_s and format_duration(room_s) != format_duration(needed_s):
+            also = (
+                f"{slow} alone may take longer by what is recommended for it: with that, the workflow needs "
+                f"{format_duration(recommended_s)}.",
+            )
     found = [
         dataclasses.replace(
             step,
@@ -168,9 +182,20 @@ def with_workflow(steps: Sequence[StepRecommendation], whole: Workflow) -> list[
     ]
     if graph is not None and needed_s is not None:
         slowest = max(range(len(found)), key=lambda index: found[index].p99_s or 0.0)
-        said = (*found[slowest].notes, workflow_note(whole, graph))
+        said = (*found[slowest].notes, workflow_note(whole, graph), *also)
         found[slowest] = dataclasses.replace(found[slowest], notes=said)
     return found
+
+
+def _room_for_slowest(steps: Sequence[StepRecommendation], usual_s: float) -> tuple[float, str]:
+    """How long an execution takes that is as usual but for one step, which takes all that is recommended for it; the
+    most over the steps, and which one that is."""
+    rooms = [
+        (usual_s + one.recommended_timeout_s - (one.p50_s or 0.0), one.step)
+        for one in steps
+        if one.recommended_timeout_s is not None
+    ]
+    return max(rooms, default=(0.0, ""))
 
 
 __all__ = [

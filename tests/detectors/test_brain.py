@@ -14,6 +14,7 @@ from stallwatch.errors import StoreUnavailable
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.model.findings import Finding, Status
 from stallwatch.store import Store
+from stallwatch.store.labels import judge_finding
 from stallwatch.store.state import State
 
 
@@ -110,6 +111,19 @@ def test_only_some_detectors_leave_the_findings_of_others_alone(shop: Shop, now:
     assert len(brain.tick(shop.after(31), only=["stalled_step"])) == 1
 
 
+def test_what_a_finding_explained_is_told_when_that_one_ends(shop: Shop, now: datetime) -> None:
+    """Though it is not the other detector's turn: who is told would take the one's end for the end of the trouble."""
+    policy = {"policy": [{"workflow": "order", "max_duration": "15s"}]}
+    brain = Brain(shop.store, State(None), load_detectors(policy, "test"), now)
+    hang(shop)
+    brain.tick(shop.after(20))
+    assert fires(brain.findings()) == ["stalled_step"]
+    shop.tell(28, "step.completed", step="charge")
+    shop.tell(29, "step.started", step="ship")
+    brain.tick(shop.after(30), only=["stalled_step"])
+    assert fires(brain.findings()) == ["overdue_execution"]
+
+
 def test_a_detector_that_is_switched_off_takes_its_findings_back(shop: Shop, now: datetime) -> None:
     state = State(None)
     hang(shop)
@@ -179,6 +193,61 @@ def test_a_false_alarm_raises_the_threshold_at_once(shop: Shop, now: datetime) -
     assert brain.tick(shop.after(2021 + 3014), only=["stalled_step"]) == []
     late = brain.tick(shop.after(2021 + 3017), only=["stalled_step"])
     assert [one.executions for one in late] == [("o-2",)]
+
+
+def test_what_somebody_called_healthy_is_not_called_late_by_another(
+    shop: Shop, now: datetime
+) -> None:
+    shop.tell_all(
+        [
+            shop.event(at_s + number, event, f"past-{number}", **step)
+            for number in range(40)
+            for at_s, event, step in (
+                (-1000, "workflow.started", {}),
+                (-1000, "step.started", {"step": "charge"}),
+                (-999, "step.completed", {"step": "charge"}),
+                (-999, "workflow.completed", {}),
+            )
+        ]
+    )
+    state = State(None)
+    brain = Brain(shop.store, state, load_detectors({}, "test"), now)
+    brain.calibrate(now)
+    shop.tell(0, "workflow.started")
+    shop.tell(0, "step.started", step="charge")
+    (found,) = brain.tick(shop.after(20_000))
+    assert found.detector == "stalled_step"
+    at = shop.after(20_001)
+    judge_finding(state, found.fingerprint, "false-alarm", note="", by="me", at=at)
+    brain.tick(shop.after(20_002))
+    assert fires(brain.findings()) == []
+    # Longer than it was given time for.
+    brain.tick(shop.after(30_050))
+    assert fires(brain.findings()) == ["stalled_step"]
+
+
+def test_a_verdict_that_is_taken_back_raises_nothing_any_more(shop: Shop, now: datetime) -> None:
+    shop.tell_all(
+        [
+            shop.event(at_s + number, event, f"past-{number}", step="charge")
+            for number in range(40)
+            for at_s, event in ((-1000, "step.started"), (-999, "step.completed"))
+        ]
+    )
+    state = State(None)
+    brain = Brain(shop.store, state, load_detectors({}, "test"), now)
+    brain.calibrate(now)
+    shop.tell(0, "step.started", step="charge")
+    (found,) = brain.tick(shop.after(2000), only=["stalled_step"])
+
+    def says(verdict: str, at_s: float) -> None:
+        judge_finding(state, found.fingerprint, verdict, note="", by="me", at=shop.after(at_s))
+
+    says("false-alarm", 2001)
+    brain.tick(shop.after(2002), only=["stalled_step"])
+    assert fires(brain.findings()) == []
+    says("real", 2003)
+    assert fires(brain.tick(shop.after(2004), only=["stalled_step"])) == ["stalled_step"]
 
 
 def test_a_young_watch_learns_soon_and_an_old_one_every_hour(shop: Shop, now: datetime) -> None:

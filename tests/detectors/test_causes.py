@@ -15,6 +15,7 @@ from detectors.detector import Row
 from detectors.population import Trouble
 from stallwatch.config import load_detectors
 from stallwatch.model.causes import EVIDENCE, Cause, cause_of
+from stallwatch.model.events import event_from_dict
 from stallwatch.model.findings import Finding, Severity, Status
 from stallwatch.store import Store
 from stallwatch.store.state import State
@@ -240,11 +241,16 @@ def test_a_dead_worker_is_found_in_the_store_and_its_name_stays(
     assert watch.tick(20) == {places[0]: "worker w-dead"}
 
 
+@pytest.mark.parametrize("imported", [0, 20_000])
 def test_some_of_the_others_stand_for_all_and_what_is_found_is_copied(
-    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch, imported: int
 ) -> None:
     monkeypatch.setattr(causes, "BACKGROUND", 100)
     watch = Watch(store, now)
+    past = (now - timedelta(days=3)).isoformat()
+    ended = {"event": "step.completed", "time": past, "workflow": "old", "step": "import"}
+    names = ({**ended, "execution_id": f"old-{number}"} for number in range(imported))
+    store.insert_events([event_from_dict(one, now) for one in names], now, "import")
     watch.shop.outage(200, "stripe")
     watch.shop.business(50)
     for workflow, (step, _) in FLOWS.items():

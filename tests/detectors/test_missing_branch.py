@@ -9,6 +9,7 @@ from detectors import missing_step
 from detectors.calibration.flows import learn_flows
 from detectors.detector import Context
 from detectors.statistics.flow_model import WHOLE
+from stallwatch.model.durations import rfc3339
 from stallwatch.model.findings import Observation
 from stallwatch.store import Store
 from tests.detectors.support import calibration, context, tick
@@ -54,12 +55,14 @@ def test_a_branch_that_is_absent_shows_beside_its_sibling(
     without = (VALIDATE, ("reserve", label), SHIP)
     (found,) = judged(store, now, watched(store, now, [USUAL], [without]))
     assert (found.step, found.executions) == ("check_credit", ("o-0",))
+    assert found.point_until is not None
     assert found.evidence == {
         "missing": "check_credit",
         "likely": 1.0,
         "gap_confirm_s": 600.0,
         "beside": "reserve",
         "seen_beside": 60,
+        "told_until": rfc3339(found.point_until),
     }
     assert found.explanation.startswith("o-0 of order was over at ")
 

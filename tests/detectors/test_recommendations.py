@@ -307,6 +307,37 @@ def test_the_workflow_is_given_room_for_its_steps(store: Store, now: datetime) -
     assert "It declares 3s." in found.notes[-1]
 
 
+def test_a_workflow_is_never_to_end_before_one_of_its_steps(store: Store, now: datetime) -> None:
+    """The steps know of attempts that no sample of the workflow's executions has: here they came from failed ones."""
+
+    def execution(number: int) -> Iterator[StepEvent]:
+        begun = now - timedelta(seconds=200 * number + 400)
+        slow = number % 20 == 0
+        took_s = 60 if slow else 4
+        for event, after_s in (
+            ("workflow.started", 0), ("step.started", 0), ("step.completed", took_s),
+            ("workflow.failed" if slow else "workflow.completed", took_s + 1),
+        ):  # fmt: skip
+            about = {"step": "charge"} if event.startswith("step") else {}
+            yield event_from_dict(
+                {
+                    "event": event, "time": (begun + timedelta(seconds=after_s)).isoformat(), "workflow": "order",
+                    "execution_id": f"o-{number}", **about,
+                },
+                now,
+            )  # fmt: skip
+
+    fill(store, now, [event for number in range(399) for event in execution(number)])
+    (found,) = recommend_timeouts(store, now - DAY, now)
+    assert found.workflow_p999_s == pytest.approx(5.0)
+    assert found.recommended_timeout_s is not None
+    assert found.recommended_timeout_s >= 60
+    assert found.workflow_recommended_timeout_s == pytest.approx(
+        1.2 * (5.0 + found.recommended_timeout_s - 4.0)
+    )
+    assert found.notes[-1].startswith("charge alone may take longer")
+
+
 def test_what_hangs_makes_a_short_timeout_cheap() -> None:
     durations = np.random.default_rng(5).lognormal(0, 0.5, 3000)
     hanging = judged(attempts_of(durations.tolist(), [100.0] * 300, current_timeout_s=100))
