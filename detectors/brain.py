@@ -36,6 +36,8 @@ from stallwatch.store.state import State
 
 LEARN_EVERY: Final = timedelta(hours=1)
 LEARN_MIN: Final = timedelta(minutes=1)
+COPY_EVERY: Final = timedelta(seconds=30)
+"""How old what is said in the store of a finding that goes on may be: how long it lasts, above all."""
 OPEN: Final = (Status.PENDING, Status.FIRING, Status.UNKNOWN)
 
 
@@ -68,7 +70,7 @@ class Brain:
         self._learned_from = 0
         self._teaching = threading.Lock()
         self._causes = Causes(store)
-        self._since = epoch
+        self._since = self._refreshed_at = epoch
         # A crash may have come between the commit and the copy.
         self._uncopied: dict[tuple[str, int], Finding] = {
             (finding.fingerprint, finding.number): finding for finding in state.findings()
@@ -131,7 +133,10 @@ class Brain:
             self._state.save_findings([*changes.transitions, *changes.updates], until)
             self._end_acknowledgements(held, changes)
             self._learn_from(late, until)
-        for finding in (*changes.transitions, *changes.news):
+        copied = [*changes.transitions, *changes.news]
+        if until - self._refreshed_at >= COPY_EVERY:
+            copied, self._refreshed_at = [*changes.transitions, *changes.updates], until
+        for finding in copied:
             self._uncopied[finding.fingerprint, finding.number] = finding
         self._copy(until)
         self._since = until

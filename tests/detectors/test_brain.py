@@ -76,6 +76,16 @@ def test_a_stall_fires_is_copied_and_resolves(shop: Shop, now: datetime) -> None
     assert stored(shop.store) == [("firing", 1), ("resolved", 2)]
 
 
+def test_the_copy_of_what_goes_on_is_never_old(shop: Shop, now: datetime) -> None:
+    brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
+    hang(shop)
+    for at_s in (20, 25, 55):
+        brain.tick(shop.after(at_s))
+    rows = shop.store.select("SELECT last_seen, explanation FROM findings")
+    assert [row["last_seen"] for row in rows] == [shop.after(55)]
+    assert "for 54s" in rows[0]["explanation"]
+
+
 def test_a_transition_that_was_not_copied_is_copied_later(
     shop: Shop, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
