@@ -80,6 +80,18 @@ def _count(body: bytes) -> None:
             raise _too_many(GROUPS_MAX, "resources and scopes")
 
 
+def first_item(body: bytes) -> bytes:
+    """The first span, log record or metric of a request; empty if there is none, or it is not protobuf."""
+    try:
+        for resource in _submessages(body, 0, len(body), 1):
+            for scope in _submessages(body, *resource, 2):
+                for start, end in _submessages(body, *scope, 2):
+                    return body[start:end]
+    except _Broken:
+        pass
+    return b""
+
+
 def check_spans(request: ExportTraceServiceRequest, body: bytes) -> int:
     """How many spans there are. Raises TooLarge if the engine would make far more of them than was sent."""
     groups = count = copied_bytes = 0

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from collector.encodings import BOM
-from collector.json_text import decode, decode_any
+from collector.json_text import CutOff, decode, decode_any
 from stallwatch.errors import InputError
 
 DOCUMENT_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -115,7 +115,10 @@ def _json_documents(stream: "io.BufferedReader[Any]") -> Iterator[Document]:
 def _whole_file(
     first_line: bytes, stream: "io.BufferedReader[Any]", number: int
 ) -> Iterator[Document]:
-    """A file that is one JSON value over many lines; if it is not, its lines one by one."""
+    """A file that is one JSON value over many lines; if it is not, its lines one by one.
+
+    One whose first line only opens it is such a value and no lines, also where its end is missing.
+    """
     body = first_line + b"\n" + stream.read(DOCUMENT_BYTES_MAX)
     is_all = not stream.peek(1)
     try:
@@ -128,7 +131,11 @@ def _whole_file(
         else:
             problem = f"an array of more than {DOCUMENT_BYTES_MAX} bytes: write one event a line"
             yield Document(f"line {number}", problem=problem)
-    except InputError:
+    except InputError as error:
+        if isinstance(error, CutOff) and not first_line.strip(b"[{ \t"):
+            problem = str(error) if is_all else f"has more than {DOCUMENT_BYTES_MAX} bytes"
+            yield Document(f"line {number}", problem=problem)
+            return
         lines = body.split(b"\n")
         lines[-1] += stream.readline(DOCUMENT_BYTES_MAX)
         for offset, line in enumerate(chain(lines, _lines(stream))):

@@ -14,6 +14,7 @@ from collector.limits import Accept, as_it_is
 from collector.refusals import TooLarge, Unsupported
 from stallwatch.errors import InputError
 from stallwatch.model.events import StepEvent, event_from_dict
+from stallwatch.model.plain_text import json_type
 
 ERRORS_MAX: Final = 100
 """How many rejections are told one by one; `rejected` counts all."""
@@ -114,7 +115,7 @@ def read_event(
         raise InputError(f"nested more than {_DEPTH_MAX} levels deep")
     if must_be_cloud or cloudevents.is_cloud_event(data):
         if not isinstance(data, dict):
-            raise InputError(f"a CloudEvent is an object, not {type(data).__name__}")
+            raise InputError(f"a CloudEvent is an object, not {json_type(data)}")
         data = cloudevents.step_event(data)
         if data is None:
             return None

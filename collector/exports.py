@@ -1,5 +1,6 @@
 """What becomes of one Export call of OTLP once its body is checked, whatever carried it."""
 
+import dataclasses
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -36,6 +37,16 @@ class Origin(NamedTuple):
         """Check a body from here. Raises InputError with the reason."""
         accept = self.accept() if signal.item == "event" else as_it_is
         return signal.read(body, is_json, self.received_at, self.namespace, accept)
+
+    def within(self, namespace: str) -> "Origin":
+        """The same, where what says no namespace of its own belongs to another one; empty: as it is.
+
+        Raises InputError if the sender's token is for another one.
+        """
+        if not namespace:
+            return self
+        self.admitted.check_namespace(namespace)
+        return self._replace(admitted=dataclasses.replace(self.admitted, namespace=namespace))
 
     def accept(self) -> Accept:
         """What to do with each step event: see `Limits.of`."""

@@ -118,6 +118,7 @@ class _Edge:
         try:
             content_type = request.header(b"content-type")
             is_json = answers.is_json(content_type)
+            origin = origin.within(request.query().get("namespace", ""))
             _check_history(request, origin)
             with self._batcher.budget.lease() as lease:
                 raw = await self._read(request, lease)
@@ -144,6 +145,7 @@ class _Edge:
         origin = self._origin(request)
         try:
             media = media_type(request.header(b"content-type"))
+            origin = origin.within(request.query().get("namespace", ""))
             _check_history(request, origin)
             headers = request.headers()
             with self._batcher.budget.lease() as lease:

@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 from collector.documents import STDIN, Document, Source
 from collector.engines import registry
+from collector.engines.file_names import FileNames
 from collector.engines.reading import Hints
 from collector.events import read_event
 from collector.json_text import decode_any
-from collector.otlp import TRACES
+from collector.otlp_documents import read_document
 from stallwatch.errors import InputError, Permanent
 from stallwatch.model.events import StepEvent
 
@@ -29,7 +30,9 @@ class Target(Protocol):
     The futures fail with Permanent for what will never be stored and with Transient for what may be later.
     """
 
-    def submit_otlp(self, request: bytes, spans: int) -> Future[None]: ...
+    def submit_otlp(self, request: bytes, spans: int, namespace: str) -> Future[None]:
+        """Spans in protobuf; `namespace` is that of spans that do not say theirs."""
+        ...
 
     def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]: ...
 
@@ -44,13 +47,17 @@ class DocumentTarget(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the import of one file is. `errors` are the new ones: "path, line 3: reason"."""
+    """How far the import of one file is. `errors` are the new ones: "path, line 3: reason".
+
+    `passed_over` counts what is understood and none of ours: other log records, data points.
+    """
 
     path: str
     bytes_done: int
     bytes_total: int
     accepted: int
     errors: tuple[str, ...] = ()
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class _Import:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.passed_over = 0
         self._under_way: deque[_UnderWay] = deque()
         self._accepted = 0
         self._errors: list[str] = []
@@ -102,7 +110,14 @@ class _Import:
     def progress(self) -> Progress:
         errors, self._errors = tuple(self._errors), []
         source = self.source
-        return Progress(source.path, source.bytes_done, source.bytes_total, self._accepted, errors)
+        return Progress(
+            source.path,
+            source.bytes_done,
+            source.bytes_total,
+            self._accepted,
+            errors,
+            self.passed_over,
+        )
 
     def _settle_one(self) -> None:
         chunk = self._under_way.popleft()
@@ -117,18 +132,24 @@ class _Import:
             self._accepted += chunk.count
 
 
-def import_otlp(paths: Sequence[str], target: Target) -> Iterator[Progress]:
-    """Import files of OTLP traces: protobuf, JSON or JSON lines, plain or gzip; `-` is standard input.
+def import_otlp(
+    paths: Sequence[str], target: Target, now: datetime, namespace: str = "default"
+) -> Iterator[Progress]:
+    """Import files of OTLP traces and logs: protobuf, JSON or JSON lines, plain or gzip; `-` is standard input.
 
-    A bad document is named and the rest goes on; logs and metrics are passed over. Raises InputError for a file
-    that cannot be opened and Transient when the store is away: importing the same file again adds the rest.
+    Of log records the step events are taken; the others, and metrics, are passed over and counted. A bad document is
+    named and the rest goes on. Raises InputError for a file that cannot be opened and Transient when the store is
+    away: importing the same file again adds the rest.
     """
     for path in paths:
         source = Source(path)
         run = _Import(source)
         try:
             for document in source.otlp_documents():
-                _send_otlp(document, run, target)
+                try:
+                    _send_otlp(document, run, target, now, namespace)
+                except InputError as error:
+                    run.problem(document.place, error)
                 yield run.progress()
             run.settle()
             yield run.progress()
@@ -136,27 +157,27 @@ def import_otlp(paths: Sequence[str], target: Target) -> Iterator[Progress]:
             source.close()
 
 
-def _send_otlp(document: Document, run: _Import, target: Target) -> None:
+def _send_otlp(
+    document: Document, run: _Import, target: Target, now: datetime, namespace: str
+) -> None:
     place = document.place
     if document.problem:
-        run.problem(place, document.problem)
-        return
-    is_json = document.data[:1] == b"{"
-    try:
-        checked = TRACES.check(document.data, is_json)
-    except InputError as error:
-        run.problem(place, error)
-        return
-    if checked.count:
-        run.sent(
-            [target.submit_otlp(checked.request, checked.count)],
-            checked.count,
-            lambda error: _Refused(0, [run.told(place, error)]),
-        )
-    elif is_json and not any(
-        name in document.data for name in (b"resourceSpans", b"resourceLogs", b"resourceMetrics")
-    ):
-        run.problem(place, "has no resourceSpans")
+        raise InputError(document.problem)
+    for held in read_document(document.data, now, namespace):
+        run.passed_over += held.rejected - held.refused
+        if held.refused:
+            run.problem(place, held.told)
+        if held.request and held.count:
+            run.sent(
+                [target.submit_otlp(held.request, held.count, namespace)],
+                held.count,
+                lambda error: _Refused(0, [run.told(place, error)]),
+            )
+        for start in range(0, len(held.events), CHUNK_EVENTS):
+            chunk = _Chunk()
+            for event in held.events[start : start + CHUNK_EVENTS]:
+                chunk.add(place, len(document.data) // held.count, event)
+            chunk.send(run, target)
 
 
 def import_events(
@@ -175,7 +196,7 @@ def import_events(
                     run.problem(document.place, error)
                     continue
                 if event is not None:
-                    chunk.add(document, event)
+                    chunk.add(document.place, len(document.data), event)
                 if chunk.is_full:
                     chunk.send(run, target)
                     chunk = _Chunk()
@@ -192,9 +213,10 @@ def import_documents(
 ) -> Iterator[Progress]:
     """Import files of an engine's documents: histories, descriptions, deliveries, tables; else like `import_otlp`.
 
-    `hints` say what documents do not: the namespace, the workflow.
+    `hints` say what documents do not: the namespace, the workflow, whose history it is.
     """
     engine = registry.engine(name)
+    names = FileNames(engine, paths, hints)
     for path in paths:
         own = None if path == STDIN else engine.file_documents(Path(path))
         source = Source(path)
@@ -202,8 +224,12 @@ def import_documents(
         try:
             for document, is_alone in _alone(own or source.json_documents()):
                 # What a file is called says whose history it is only where it is one history.
-                told = engine.file_hints(Path(path), hints) if is_alone and path != STDIN else hints
-                _send_document(name, document, run, target, told)
+                told = names.hints[path] if is_alone and path != STDIN else hints
+                try:
+                    names.check(path, document, told)
+                    _send_document(name, document, run, target, told)
+                except InputError as error:
+                    run.problem(document.place, error)
                 yield run.progress()
             run.settle()
             yield run.progress()
@@ -227,15 +253,10 @@ def _alone(documents: Iterator[Document]) -> Iterator[tuple[Document, bool]]:
 def _send_document(
     name: str, document: Document, run: _Import, target: DocumentTarget, hints: Hints
 ) -> None:
-    place = document.place
-    try:
-        if document.problem:
-            raise InputError(document.problem)
-        commits = target.submit_document(name, document.data, hints)
-    except InputError as error:
-        run.problem(place, error)
-    else:
-        run.sent(commits, 1, lambda error: _Refused(0, [run.told(place, error)]))
+    if document.problem:
+        raise InputError(document.problem)
+    commits = target.submit_document(name, document.data, hints)
+    run.sent(commits, 1, lambda error: _Refused(0, [run.told(document.place, error)]))
 
 
 def _event(document: Document, now: datetime, namespace: str) -> StepEvent | None:
@@ -256,10 +277,10 @@ class _Chunk:
     def is_full(self) -> bool:
         return len(self._events) >= CHUNK_EVENTS or self._size_bytes >= CHUNK_BYTES
 
-    def add(self, document: Document, event: StepEvent) -> None:
-        self._places.append(document.place)
+    def add(self, place: str, size_bytes: int, event: StepEvent) -> None:
+        self._places.append(place)
         self._events.append(event)
-        self._size_bytes += len(document.data)
+        self._size_bytes += size_bytes
 
     def send(self, run: _Import, target: Target) -> None:
         if self._events:

@@ -9,7 +9,13 @@ from stallwatch.errors import InputError
 
 OBJECTS_MAX: Final = 1_000_000
 """Objects and arrays in one text: an empty one takes two bytes and becomes 60 to 500 in memory."""
+_TRUNCATED: Final = "Input data was truncated"
+"""What msgspec says of JSON that could go on."""
 T = TypeVar("T")
+
+
+class CutOff(InputError):
+    """JSON that was right so far and ends too early."""
 
 
 def decode(data: bytes | memoryview, type_: type[T]) -> T:
@@ -27,6 +33,8 @@ def decode(data: bytes | memoryview, type_: type[T]) -> T:
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8: byte {error.start} of a string") from None
     except msgspec.MsgspecError as error:
+        if str(error) == _TRUNCATED:
+            raise CutOff("the JSON ends in the middle: it is cut off") from None
         raise InputError(str(error)) from None
     except RecursionError:
         raise InputError("nested too deeply") from None

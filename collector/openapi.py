@@ -71,6 +71,12 @@ def document() -> dict[str, Any]:
     }
 
 
+_NAMESPACE: Final = {
+    "name": "namespace",
+    "in": "query",
+    "description": "In which namespace, where what is sent does not say it",
+    "schema": {"type": "string"},
+}
 _TOLD: Final = {"type": "object", "properties": {"status": {"type": "string"}}}
 
 
@@ -84,6 +90,7 @@ def _export(name: str, kind: type, summary: str) -> dict[str, Any]:
     return {
         "operationId": f"export_{name}",
         "summary": summary,
+        "parameters": [_NAMESPACE],
         "requestBody": {
             "required": True,
             "content": {
@@ -114,6 +121,7 @@ def _events() -> dict[str, Any]:
     return {
         "operationId": "send_events",
         "summary": "Step events: one, an array, a line each, or CloudEvents",
+        "parameters": [_NAMESPACE],
         "requestBody": {
             "required": True,
             "content": {

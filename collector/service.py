@@ -109,9 +109,10 @@ class Collector:
         )
         return self._grpc.start(address or self._config.otlp_grpc, credentials)
 
-    def import_otlp(self, paths: Sequence[str]) -> Iterator[Progress]:
+    def import_otlp(self, paths: Sequence[str], namespace: str = "default") -> Iterator[Progress]:
         """See `collector.importing.import_otlp`."""
-        return import_otlp(paths, _Direct(self.batcher, self._clock, self.desk))
+        target = _Direct(self.batcher, self._clock, self.desk)
+        return import_otlp(paths, target, self._clock.now(), namespace)
 
     def import_events(self, paths: Sequence[str], namespace: str = "default") -> Iterator[Progress]:
         """See `collector.importing.import_events`."""
@@ -119,10 +120,15 @@ class Collector:
         return import_events(paths, target, self._clock.now(), namespace)
 
     def import_documents(
-        self, engine: str, paths: Sequence[str], namespace: str = "default", workflow: str = ""
+        self,
+        engine: str,
+        paths: Sequence[str],
+        namespace: str = "default",
+        workflow: str = "",
+        execution_id: str = "",
     ) -> Iterator[Progress]:
         """See `collector.importing.import_documents`."""
-        hints = Hints(self._clock.now(), namespace, workflow=workflow)
+        hints = Hints(self._clock.now(), namespace, execution_id, workflow)
         target = _Direct(self.batcher, self._clock, self.desk)
         return import_documents(engine, paths, target, hints)
 
@@ -166,8 +172,8 @@ class _Direct:
         self._clock = clock
         self._desk = desk
 
-    def submit_otlp(self, request: bytes, spans: int) -> Future[None]:
-        body = Body(request, self._clock.now(), IMPORT_SENDER, historical=True)
+    def submit_otlp(self, request: bytes, spans: int, namespace: str) -> Future[None]:
+        body = Body(request, self._clock.now(), IMPORT_SENDER, namespace, historical=True)
         return self._batcher.submit_otlp(body, spans, _ROOM_WAIT_S)
 
     def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]:

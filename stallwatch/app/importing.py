@@ -26,12 +26,13 @@ TIMEOUT_S: Final = 60.0
 
 
 class Wanted(NamedTuple):
-    """What to import. `namespace` and `workflow` are for documents that do not say theirs."""
+    """What to import. `namespace`, `workflow` and `execution_id` are for documents that do not say theirs."""
 
     engine: str
     paths: Sequence[str]
     namespace: str = "default"
     workflow: str = ""
+    execution_id: str = ""
 
 
 def import_into_store(
@@ -39,14 +40,14 @@ def import_into_store(
 ) -> Iterator[Progress]:
     """Import into a store that this process holds."""
     collector = Collector(settings.collector, store, clock, CollectorRegistry())
-    engine, paths, namespace, workflow = wanted
+    engine, paths, namespace, workflow, execution_id = wanted
     try:
         if engine == "otlp":
-            yield from collector.import_otlp(paths)
+            yield from collector.import_otlp(paths, namespace)
         elif engine == "events":
             yield from collector.import_events(paths, namespace)
         else:
-            yield from collector.import_documents(engine, paths, namespace, workflow)
+            yield from collector.import_documents(engine, paths, namespace, workflow, execution_id)
     finally:
         collector.close()
 
@@ -58,14 +59,14 @@ def import_into_serving(holder: Serving, wanted: Wanted, clock: Clock) -> Iterat
             f"the serve (pid {holder.pid}) has no collector role: import through one that has"
         )
     target = _OverHttp(holder)
-    engine, paths, namespace, workflow = wanted
+    engine, paths, namespace, workflow, execution_id = wanted
     try:
         if engine == "otlp":
-            yield from import_otlp(paths, target)
+            yield from import_otlp(paths, target, clock.now(), namespace)
         elif engine == "events":
             yield from import_events(paths, target, clock.now(), namespace)
         else:
-            hints = Hints(clock.now(), namespace, workflow=workflow)
+            hints = Hints(clock.now(), namespace, execution_id, workflow)
             yield from import_documents(engine, paths, target, hints)
     finally:
         target.close()
@@ -84,8 +85,9 @@ class _OverHttp:
         )
         self._thread = ThreadPoolExecutor(1, "import")
 
-    def submit_otlp(self, request: bytes, spans: int) -> Future[None]:
-        return self._thread.submit(self._post, "/v1/traces", request, "application/x-protobuf")
+    def submit_otlp(self, request: bytes, spans: int, namespace: str) -> Future[None]:
+        path = f"/v1/traces?{urlencode({'namespace': namespace})}"
+        return self._thread.submit(self._post, path, request, "application/x-protobuf")
 
     def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]:
         lines = [

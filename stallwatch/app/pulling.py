@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from collector.engines.polling import Looked, Polling
+from collector.engines.registry import engine as engine_named
 from collector.service import Collector
 from stallwatch.app.access import ask, open_state, own_store, serving, shelf_folder
 from stallwatch.clock import Clock
@@ -14,6 +15,7 @@ _TIMEOUT_S = 600.0
 
 def pull(settings: Settings, engine: str, clock: Clock) -> Looked:
     """Look once, now; folded when it returns. Raises UsageError, Transient and Permanent."""
+    engine_named(engine)
     holder = serving(settings)
     if holder is not None:
         looked = ask(holder, "pull", _TIMEOUT_S, engine=engine)
@@ -43,9 +45,11 @@ def pull(settings: Settings, engine: str, clock: Clock) -> Looked:
         return looked
 
 
-def chosen(pollings: list[Polling], engine: str) -> Polling:
-    """The one of this engine. UsageError if it has no section."""
+def chosen(
+    pollings: list[Polling], engine: str, configuration: str = "the configuration"
+) -> Polling:
+    """The one of this engine. UsageError if it has no section in `configuration`, as a person would call it."""
     for polling in pollings:
         if polling.name == engine:
             return polling
-    raise UsageError(f"{engine} has no section [engines.{engine}] in the configuration")
+    raise UsageError(f"{engine} has no section [engines.{engine}] in {configuration}")

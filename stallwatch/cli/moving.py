@@ -35,7 +35,11 @@ class ImportEngine(StrEnum):
 
 PROBLEMS_SHOWN: Final = 20
 """Of each file; the others are counted."""
-_COUNTED: Final = {ImportEngine.OTLP: "spans", ImportEngine.EVENTS: "events"}
+_COUNTED: Final = {
+    ImportEngine.OTLP: ("span or step event", "spans and step events"),
+    ImportEngine.EVENTS: ("event", "events"),
+}
+_DOCUMENTS: Final = ("document", "documents")
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +61,12 @@ def import_(
     workflow: Annotated[
         str, typer.Option(help="The workflow of histories that do not say theirs.")
     ] = "",
+    execution_id: Annotated[
+        str,
+        typer.Option(
+            "--execution-id", help="Whose history the file is, where neither it nor its name says."
+        ),
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
     """Import files as history: it teaches the detectors and never alerts. Importing twice changes nothing.
@@ -64,19 +74,40 @@ def import_(
     A bad document is named with its file and line, and the rest goes on; exit status 2 if there was one.
     """
     settings = settings_from(config)
-    wanted = Wanted(engine.value, files_of(paths), namespace, workflow)
+    wanted = Wanted(engine.value, files_of(paths), namespace, workflow, execution_id)
+    _check_said(wanted)
     holder = serving(settings)
     if holder is not None:
-        accepted, errors = _show(import_into_serving(holder, wanted, CLOCK))
+        accepted, errors, passed_over = _show(import_into_serving(holder, wanted, CLOCK))
     else:
         with own_store(settings, CLOCK) as store:
-            accepted, errors = _show(import_into_store(store, settings, wanted, CLOCK))
+            accepted, errors, passed_over = _show(import_into_store(store, settings, wanted, CLOCK))
             store.fold(CLOCK.now())
             store.refresh_statistics()
-    what = _COUNTED.get(engine, "documents")
-    out().print(f"{accepted} {what} imported, {errors} bad documents", highlight=False)
+    told = f"{_of(accepted, _COUNTED.get(engine, _DOCUMENTS))} imported, {errors} bad {_DOCUMENTS[errors != 1]}"
+    if passed_over:
+        others = ("log record or data point", "log records and data points")
+        told += f", {_of(passed_over, others)} passed over"
+    out().print(told, highlight=False, soft_wrap=True)
     if errors:
         raise typer.Exit(2)
+
+
+def _check_said(wanted: Wanted) -> None:
+    """Raises UsageError for an option that could not have an effect, or would make one history of many."""
+    if wanted.engine in _COUNTED:
+        options = (("--workflow", wanted.workflow), ("--execution-id", wanted.execution_id))
+        for option, value in options:
+            if value:
+                what = _COUNTED[ImportEngine(wanted.engine)][1]
+                raise UsageError(f"{option}: is for histories of engines; {what} say their own")
+    if wanted.execution_id and len(wanted.paths) > 1:
+        raise UsageError(f"--execution-id: is for one file, and there are {len(wanted.paths)}")
+
+
+def _of(count: int, nouns: tuple[str, str]) -> str:
+    """`1 span`, `2 spans`."""
+    return f"{count} {nouns[count != 1]}"
 
 
 def pull_(
@@ -88,14 +119,16 @@ def pull_(
     with err().status(f"Looking at {harmless(engine)} ..."):
         looked = pull(settings, engine, CLOCK)
     out().print(
-        f"{looked.executions} executions with news, {looked.events} step events, {looked.seconds:.1f} s",
+        f"{_of(looked.executions, ('execution', 'executions'))} with news, "
+        f"{_of(looked.events, ('step event', 'step events'))}, {looked.seconds:.1f} s",
         highlight=False,
     )
 
 
-def _show(steps: Iterator[Progress]) -> tuple[int, int]:
-    """Follow an import on a progress bar; how much was accepted and how many documents were bad."""
+def _show(steps: Iterator[Progress]) -> tuple[int, int, int]:
+    """Follow an import on a progress bar; how much was accepted, how many documents were bad, what was passed over."""
     accepted: dict[str, int] = {}
+    passed_over: dict[str, int] = {}
     told: Counter[str] = Counter()
     errors = 0
     console = err()
@@ -108,6 +141,7 @@ def _show(steps: Iterator[Progress]) -> tuple[int, int]:
                 )
             bar.update(tasks[step.path], completed=step.bytes_done)
             accepted[step.path] = step.accepted
+            passed_over[step.path] = step.passed_over
             for problem in step.errors:
                 errors += 1
                 told[step.path] += 1
@@ -115,9 +149,9 @@ def _show(steps: Iterator[Progress]) -> tuple[int, int]:
                     console.print(Text(harmless(problem), style="yellow"), soft_wrap=True)
         for path, count in told.items():
             if count > PROBLEMS_SHOWN:
-                more = f"{path}: {count - PROBLEMS_SHOWN} more bad documents"
+                more = f"{path}: {count - PROBLEMS_SHOWN} more bad {_DOCUMENTS[count - PROBLEMS_SHOWN != 1]}"
                 console.print(Text(harmless(more), style="yellow"), soft_wrap=True)
-    return sum(accepted.values()), errors
+    return sum(accepted.values()), errors, sum(passed_over.values())
 
 
 def forget(

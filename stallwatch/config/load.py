@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from stallwatch.config.alerts import AlertsConfig
+from stallwatch.config.alerts import AlertsConfig, wrong_secrets
 from stallwatch.config.engines import EnginesConfig
 from stallwatch.config.environment import environment_names, environment_variable
 from stallwatch.config.lines import line_of
@@ -35,6 +35,12 @@ FILE_VARIABLE: Final = "STALLWATCH_CONFIG"
 DEFAULT_FILE: Final = Path("stallwatch.toml")
 Key = tuple[str | int, ...]
 _NAMED_KEY: Final = re.compile(r"(\w+)\.(\w+)\b")
+_PLAIN: Final = {
+    "extra_forbidden": "there is no such key",
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "must be a list"),
+    **dict.fromkeys(("dict_type", "model_type"), "must be a table of keys and values"),
+}
+"""What pydantic says in Python's words."""
 
 
 class _Environment(BaseSettings):
@@ -84,6 +90,22 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigError(describe(error, where)) from None
 
 
+def check_secrets(settings: Settings, path: Path | None = None) -> None:
+    """Look for what only `serve` reads, the files with the secrets of [alerts].
+
+    `path`: what these settings were loaded from. Raises ConfigError that names every wrong one as `load_settings` does.
+    """
+    wrong = [(("alerts", *key), message) for key, message in wrong_secrets(settings.alerts)]
+    if wrong:
+        chosen = path or _path_from_environment()
+        overrides = EnvSettingsSource(_Environment, case_sensitive=False)()
+        lines = [
+            f"{_place(chosen, overrides, key)}: {'.'.join(map(str, key))}: {message}"
+            for key, message in wrong
+        ]
+        raise ConfigError("\n".join(lines))
+
+
 def load_detectors(data: Mapping[str, Any], origin: str) -> DetectorsConfig:
     """A [detectors] section that stands elsewhere (a scenario's `policy`)."""
     try:
@@ -123,8 +145,7 @@ def describe(error: ValidationError, where: Callable[[Key], str]) -> str:
     for problem in error.errors(include_url=False, include_context=False):
         loc = problem["loc"]
         message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "there is no such key"
+        message = _PLAIN.get(problem["type"], message)
         named = _NAMED_KEY.match(message)
         if not loc and named:
             # What is wrong with several keys together belongs to none of them; the message begins with the first.

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from stallwatch.errors import InputError
+from stallwatch.model.plain_text import json_type
 
 _WORKFLOW_KINDS: Final = (
     "started", "completed", "failed", "timed_out", "cancelled", "terminated", "continued",
@@ -83,7 +84,7 @@ def event_from_dict(data: object, received_at: datetime, namespace: str = "defau
     `data` is what a JSON or YAML decoder gave. Raises InputError that names the field.
     """
     if not isinstance(data, dict):
-        raise InputError(f"an event is an object, not {type(data).__name__}")
+        raise InputError(f"an event is an object, not {json_type(data)}")
     for field in _REQUIRED:
         if data.get(field) in (None, ""):
             raise InputError(f"{field}: is required")

@@ -69,7 +69,7 @@ def test_serve_asks_an_engine_and_lives_through_its_outage(tmp_path: Path, engin
         engine.start("second")
         pulled = place.here("pull", "temporal")
         assert (pulled.code, pulled.err) == (0, "")
-        assert "executions with news" in pulled.out
+        assert pulled.out.startswith("1 execution with news, ")
         assert known(running) == {"first": "running", "second": "running"}
         assert "engine temporal: answers" in place.here("doctor").out
 
@@ -79,7 +79,12 @@ def test_serve_asks_an_engine_and_lives_through_its_outage(tmp_path: Path, engin
         assert told.code == 1
         assert "WRONG engine temporal" in told.out
         assert place.here("pull", "temporal").code == 3
-        assert place.here("pull", "stepfunctions").code == 2
+        elsewhere = place.here("pull", "stepfunctions")
+        assert elsewhere.code == 2
+        assert (
+            "has no section [engines.stepfunctions] in the configuration with which the serve began"
+            in elsewhere.err
+        )
 
         assert place.here("forget", "first", "--yes").code == 0
         assert known(running) == {"second": "running"}
@@ -95,16 +100,27 @@ def test_histories_are_imported_with_and_without_a_serve(tmp_path: Path) -> None
         ["import", "dbos", str(RECORDED / "dbos" / "tables.json")],
         ["import", "durable", __file__, str(RECORDED / "durable" / "final_o_ok-1.json")],
         ["import", "temporal", str(tmp_path / "nothing-*.json")],
+        ["import", "durable", str(RECORDED / "stepfunctions" / "history_retry.json")],
+        [
+            "import",
+            "stepfunctions",
+            str(RECORDED / "stepfunctions" / "history_express.json"),
+            "--execution-id",
+            "said",
+        ],
     ]
     alone = run_all([place.argv(*one) for one in wanted])
-    assert [ended.code for ended in alone] == [0, 0, 0, 0, 2, 2]
-    assert alone[0].out == "1 documents imported, 0 bad documents\n"
+    assert [ended.code for ended in alone] == [0, 0, 0, 0, 2, 2, 2, 0]
+    assert alone[0].out == "1 document imported, 0 bad documents\n"
     assert f"{__file__}, line 1" in alone[4].err
     assert "nothing-*.json: no file is like that" in alone[5].err
+    assert "not one event type is known" in alone[6].err
+    assert alone[6].out == "0 documents imported, 1 bad document\n"
     counts = "SELECT engine, count() AS n, sum(attempts) AS attempts FROM executions GROUP BY engine ORDER BY engine"
     with place.serving() as running:
         first = running.select(counts)
         assert {row["engine"] for row in first} == {"temporal", "stepfunctions", "durable", "dbos"}
+        assert running.select("SELECT 1 FROM executions WHERE execution_id = 'said'")
         for one, before in zip(wanted, alone, strict=True):
             again = place.here(*one)
             assert (again.code, again.out) == (before.code, before.out)

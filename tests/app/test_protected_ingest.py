@@ -153,6 +153,25 @@ def test_a_token_says_who_sends_and_for_which_namespace(protected: Protected) ->
     assert (free.sender, free.namespace, free.pinned) == ("free/eu", "default", False)
 
 
+def test_the_address_may_say_the_namespace_of_what_does_not(protected: Protected) -> None:
+    path = "/v1/traces?namespace=caf%C3%A9"
+    assert protected.post(SECRET["free"], path).status_code == 200
+    told = protected.post(SECRET["billing"], path)
+    assert told.status_code == 400
+    assert b"the token is for 'billing'" in told.content
+    (body,) = protected.store.bodies
+    assert (body.sender, body.namespace, body.pinned) == ("free", "café", False)
+    for token, status in (("free", 200), ("billing", 400)):
+        answer = httpx.post(
+            f"{protected.url}/v1/events?namespace=shop",
+            json=[step_event(1), step_event(2, namespace="own")],
+            headers={"Authorization": f"Bearer {SECRET[token]}"},
+            timeout=WAIT_S,
+        )
+        assert answer.status_code == status
+    assert [row.event.namespace for row in protected.store.rows] == ["shop", "own"]
+
+
 @pytest.mark.parametrize("token", [None, "unknown"])
 @pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics", "/v1/events"])
 def test_others_get_401_over_http(path: str, token: str | None, protected: Protected) -> None:

@@ -114,7 +114,8 @@ def test_bad_events_are_told_by_index_and_their_neighbours_stored(
     said = {error["index"]: error["message"] for error in told["errors"]}
     assert list(said) == [1, 2, 3, 4, 5, 6]
     for index, word in enumerate(
-        ["attempt", "before 2000", "24 h ahead", "step.exploded", "com.example.other", "int"], 1
+        ["attempt", "before 2000", "24 h ahead", "step.exploded", "com.example.other", "a number"],
+        1,
     ):
         assert word in said[index]
     rows = store.select("SELECT execution_id FROM step_event_log ORDER BY 1")

@@ -42,6 +42,7 @@ def test_a_request_leaves_no_cycles(
                 "type": "http",
                 "method": "POST",
                 "path": "/v1/traces",
+                "query_string": b"",
                 "headers": [(b"content-type", content_type)],
                 "client": ("127.0.0.1", 1),
             }

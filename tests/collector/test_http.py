@@ -72,7 +72,7 @@ def error_of(response: httpx.Response) -> str:
     [
         (PROTOBUF, b"\x0a\xff", 400, "ExportTraceServiceRequest"),
         (PROTOBUF, trace_request(span(1))[:-5], 400, "ExportTraceServiceRequest"),
-        (JSON, b'{"resourceSpans":[', 400, "truncated"),
+        (JSON, b'{"resourceSpans":[', 400, "ends in the middle"),
         (JSON, b'{"resourceSpans":5}', 400, "resourceSpans"),
         (JSON, b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}', 400, "hex"),
         (JSON, b"\xff\xfe", 400, "malformed"),

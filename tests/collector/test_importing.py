@@ -6,8 +6,21 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Gauge,
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 
 from collector.importing import CHUNK_EVENTS, Progress
 from collector.service import Collector
@@ -15,6 +28,7 @@ from stallwatch.clock import ManualClock
 from stallwatch.errors import InputError, Transient
 from stallwatch.store import Store
 from tests.collector.helpers import NOW, FakeStore, collecting, span, step_event, trace_request
+from tests.collector.test_logs import record, request
 
 START_NS = int(NOW.timestamp()) * 10**9
 
@@ -25,7 +39,7 @@ def collector(store: Store) -> Iterator[Collector]:
         yield collector
 
 
-def json_document(number: int) -> dict[str, object]:
+def json_document(number: int) -> dict[str, Any]:
     one = {
         "traceId": f"{number:032x}",
         "spanId": f"{number:016x}",
@@ -128,6 +142,103 @@ def test_bad_documents_are_named_and_the_rest_goes_on(
     assert progress[-1].accepted == 2
     store.fold(NOW)
     assert len(store.select("SELECT 1 FROM span_log")) == 2
+
+
+def test_spans_without_a_namespace_get_the_one_that_is_said(
+    store: Store, collector: Collector, tmp_path: Path
+) -> None:
+    path = tmp_path / "traces.jsonl"
+    own = json_document(2)
+    attribute = {"key": "stallwatch.namespace", "value": {"stringValue": "own"}}
+    own["resourceSpans"][0]["resource"] = {"attributes": [attribute]}
+    path.write_bytes(lines(json_document(1), own))
+    assert errors_of(list(collector.import_otlp([str(path)], "shop"))) == []
+    store.fold(NOW)
+    assert store.select("SELECT name, namespace FROM span_log ORDER BY name") == [
+        {"name": "span 1", "namespace": "shop"},
+        {"name": "span 2", "namespace": "own"},
+    ]
+
+
+def log_document(message: ExportLogsServiceRequest) -> dict[str, object]:
+    """As the OTLP exporters write it in JSON: ids are left out here, protobuf's JSON has no hex for them."""
+    return dict(json_format.MessageToDict(message))
+
+
+def metrics_request() -> ExportMetricsServiceRequest:
+    gauge = Gauge(data_points=[NumberDataPoint(as_int=1), NumberDataPoint(as_int=2)])
+    metric = Metric(name="a gauge of sixteen", gauge=gauge)
+    group = ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=[metric])])
+    return ExportMetricsServiceRequest(resource_metrics=[group])
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_log_records_that_are_step_events_are_imported(
+    store: Store, collector: Collector, tmp_path: Path, as_json: bool
+) -> None:
+    logged = request(record(1), record(2, namespace="own"), record(3, event_name="other"))
+    metrics = metrics_request()
+    path = tmp_path / "telemetry"
+    path.write_bytes(
+        lines(json_document(1), log_document(logged), json_format.MessageToDict(metrics))
+        if as_json
+        else framed(trace_request(span(1)), logged.SerializeToString(), metrics.SerializeToString())
+    )
+    progress = list(collector.import_otlp([str(path)], "shop"))
+    assert errors_of(progress) == []
+    assert (progress[-1].accepted, progress[-1].passed_over) == (3, 3)
+    rows = store.select(
+        "SELECT execution_id, namespace, historical FROM step_event_log ORDER BY execution_id"
+    )
+    assert rows == [
+        {"execution_id": "o-1", "namespace": "shop", "historical": True},
+        {"execution_id": "o-2", "namespace": "own", "historical": True},
+    ]
+    store.fold(NOW)
+    assert store.select("SELECT name FROM span_log") == [{"name": "span 1"}]
+
+
+def test_many_log_records_go_in_chunks_and_bad_ones_are_told(
+    store: Store, collector: Collector, tmp_path: Path
+) -> None:
+    count = CHUNK_EVENTS + 1
+    logged = request(*(record(number) for number in range(count)), record(0, attempt=-1))
+    path = tmp_path / "logs.jsonl"
+    path.write_bytes(lines(log_document(logged)))
+    progress = list(collector.import_otlp([str(path)]))
+    (error,) = errors_of(progress)
+    assert error.startswith(f"{path}, line 1: 1 step event is refused: record {count}: attempt: ")
+    assert (progress[-1].accepted, progress[-1].passed_over) == (count, 0)
+    assert store.select("SELECT count() AS n FROM step_event_log") == [{"n": count}]
+
+
+def test_a_log_record_that_the_store_refuses_is_told_alone(tmp_path: Path) -> None:
+    path = tmp_path / "logs.jsonl"
+    path.write_bytes(lines(log_document(request(*(record(number) for number in range(3))))))
+    fake = FakeStore(bad={"o-1"})
+    with collecting(fake, ManualClock(NOW)) as collector:
+        progress = list(collector.import_otlp([str(path)]))
+    (error,) = errors_of(progress)
+    assert f"{path}, line 1: the store refused" in error
+    assert (progress[-1].accepted, sorted(map(str, fake.stored()))) == (2, ["o-0", "o-2"])
+
+
+def test_a_document_that_is_cut_off_is_told_as_one(collector: Collector, tmp_path: Path) -> None:
+    path = tmp_path / "cut.json"
+    for document in (json_document(1), [json_document(1), json_document(2)]):
+        path.write_text(json.dumps(document, indent=2)[:-40])
+        for progress in (collector.import_otlp([str(path)]), collector.import_events([str(path)])):
+            assert errors_of(list(progress)) == [
+                f"{path}, line 1: the JSON ends in the middle: it is cut off"
+            ]
+
+
+def test_lines_behind_one_that_is_cut_off_are_read(collector: Collector, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+    path.write_bytes(lines(b'{"resourceSpans":[', json_document(1)))
+    progress = list(collector.import_otlp([str(path)]))
+    assert errors_of(progress) == [f"{path}, line 1: the JSON ends in the middle: it is cut off"]
+    assert progress[-1].accepted == 1
 
 
 @pytest.mark.parametrize(

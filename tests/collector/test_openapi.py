@@ -51,6 +51,13 @@ def test_answers_are_as_described(path: str, said: object) -> None:
     jsonschema_rs.validate({**schema, "components": described["components"]}, answer.json())
 
 
+def test_the_parameter_that_says_the_namespace_is_described() -> None:
+    paths = document()["paths"]
+    for path in ("/v1/traces", "/v1/logs", "/v1/events", "/v1/engines/temporal"):
+        names = [parameter["name"] for parameter in paths[path]["post"]["parameters"]]
+        assert "namespace" in names, path
+
+
 def test_the_step_event_that_the_document_describes_is_taken() -> None:
     described = document()
     schema = {"$ref": "#/components/schemas/StepEvent", "components": described["components"]}

@@ -95,7 +95,7 @@ def headers(data: bytes) -> None:
 class _Nowhere:
     """Takes an import and keeps nothing."""
 
-    def submit_otlp(self, request: bytes, spans: int) -> Future[None]:
+    def submit_otlp(self, request: bytes, spans: int, namespace: str) -> Future[None]:
         return self._done()
 
     def submit_events(self, events: Sequence[StepEvent], size_bytes: int) -> Future[None]:
@@ -114,7 +114,7 @@ def documents(data: bytes) -> None:
         if _first(data, 2):
             list(importing.import_events([file.name], _Nowhere(), NOW))
         else:
-            list(importing.import_otlp([file.name], _Nowhere()))
+            list(importing.import_otlp([file.name], _Nowhere(), NOW))
 
 
 def engine_documents(data: bytes) -> None:

@@ -30,12 +30,16 @@ class Airflow(Engine):
         assert isinstance(config, AirflowConfig)
         rest = Rest("Airflow", config.url, config.timeout, config.ca_file)
 
-        def token(server: Rest) -> str:
+        def kept() -> str:
             if not config.username:
                 return secret("engines.airflow.token", config.token, config.token_file)
-            password = secret("engines.airflow.password", config.password, config.password_file)
-            return _issued(server, config.username, password)
+            return secret("engines.airflow.password", config.password, config.password_file)
 
+        def token(server: Rest) -> str:
+            return _issued(server, config.username, kept()) if config.username else kept()
+
+        # A file may change and is read at each login; one that cannot be read is told at the start.
+        kept()
         return AirflowPoller(rest, token, config.lookback, config.namespace, config.dags)
 
 

@@ -21,8 +21,10 @@ from collector.engines.durable.rows import fragment_of_row, generation_of_row, i
 from collector.engines.durable.status import Status, said_of_status, status_of
 from collector.engines.reading import Fragment, Hints, Parts
 from stallwatch.errors import InputError
+from stallwatch.model.plain_text import json_type
 
 _HISTORIES: Final = ("historyevents", "history", "events")
+_TYPE_MAX: Final = 100
 _PENDING: Final = ("pending", "pendingevents")
 
 
@@ -31,11 +33,13 @@ def parts_of(document: object, hints: Hints) -> Parts:
     if isinstance(document, list):
         return _parts_of_list(document, hints)
     if not isinstance(document, Mapping):
-        raise InputError(f"a document is an object, not {type(document).__name__}")
+        raise InputError(f"a document is an object, not {json_type(document)}")
     if is_row(document):
         fragment = fragment_of_row(document, hints.received_at)
     else:
         _, fragment = instance_of(document, hints)
+        if _history(facts.flat(document)):
+            _check_known(fragment)
     # Entities live for ever: as executions they would all be stalled.
     is_about_an_entity = is_entity(instance_of_key(fragment.execution))
     return Parts([] if is_about_an_entity or not fragment.facts else [fragment])
@@ -51,6 +55,16 @@ def instance_of(document: Mapping[str, Any], hints: Hints) -> tuple[Status, Frag
     if history is None and not status.status:
         raise InputError("runtimeStatus: is required where there is no history")
     return status, fragment_of(status, history or [], hints.received_at, _is_resting(fields))
+
+
+def _check_known(fragment: Fragment) -> None:
+    """Raises InputError if nothing in a history is understood: it is another engine's, and nothing would be stored."""
+    told = [fact for fact in fragment.facts.values() if isinstance(fact, Mapping)]
+    types = [fact["k"] for fact in told if "e" not in fact and fact["k"] not in kinds.STATUSES]
+    if types and len(types) == len(told) and all(kinds.fate(type_) == "unknown" for type_ in types):
+        raise InputError(
+            f"history: not one event type is known, the first is {types[0][:_TYPE_MAX]!r}"
+        )
 
 
 def fragment_of(

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from collector.engines.durable import kinds, values
 from stallwatch.errors import InputError
+from stallwatch.model.plain_text import json_type
 
 Flat = Mapping[str, Any]
 _ENVELOPE: Final = frozenset({"eventId", "timestamp", "eventType"})
@@ -28,7 +29,7 @@ _RETRIES: Final = "dt.retry.maxAttempts"
 def from_any(event: object, received_at: datetime) -> dict[str, Any]:
     """The fact of an event of a history. Raises InputError if it is none."""
     if not isinstance(event, Mapping):
-        raise InputError(f"history: an event is an object, not {type(event).__name__}")
+        raise InputError(f"history: an event is an object, not {json_type(event)}")
     kind = event.get("EventType", event.get("event_type", event.get("eventType")))
     if isinstance(kind, str | int) and kind != "":
         return _fact(_kind(kind), flat(event), received_at)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from collector.engines.reading import Fragment, Hints, Parts
 from collector.engines.stepfunctions import arns, asl, statuses
 from collector.engines.stepfunctions.facts import Event
+from collector.engines.stepfunctions.moves import is_known
 from collector.engines.stepfunctions.values import Fields
 from stallwatch.errors import InputError
 
@@ -50,9 +51,15 @@ def _history(said: Fields, hints: Hints) -> list[Fragment]:
     execution = said.text("executionArn") or hints.execution_id
     if not execution:
         raise said.wrong(
-            "executionArn", "a history does not say whose it is; say it with the request"
+            "executionArn",
+            'a history does not say whose it is: wrap it, {"executionArn": …, "events": […]}, or say it beside it '
+            "(`import --execution-id`, over HTTP `?execution_id=`)",
         )
     events = [_api_event(one) for one in _items(said, "events")]
+    # A later page may have nothing but what is newer than Stallwatch; a beginning without a known type is no history.
+    first = next((event for event in events if event.id == 1), None)
+    if first is not None and not any(is_known(event.type) for event in events):
+        raise said.wrong("events", f"not one type is known, the first is {first.type[:100]!r}")
     facts = statuses.beside(said)
     if not arns.execution(execution):
         facts["about"] = {"workflow": hints.workflow or execution}

@@ -123,3 +123,8 @@ IGNORED: Final = frozenset({
     "MapRunAborted",
 })  # fmt: skip
 """Events that change neither where the execution is nor what is to be told."""
+
+
+def is_known(type_: str) -> bool:
+    """Whether it is known what an event of this type means."""
+    return type_ in MOVES or type_ in IGNORED

@@ -12,13 +12,22 @@ from typing import Any, Final
 
 from collector.engines.reading import Fragment, Hints, Parts
 from collector.engines.temporal.attributes import Fact
-from collector.engines.temporal.facts import attributes_of, event_type, fact_of, is_unwritten
+from collector.engines.temporal.facts import (
+    IGNORED,
+    MAPPED,
+    attributes_of,
+    event_type,
+    fact_of,
+    is_unwritten,
+)
 from collector.engines.temporal.live import described, listed, task_facts
 from collector.engines.temporal.run import RESET_CAUSE
 from collector.engines.temporal.spelling import mapping, text
 from stallwatch.errors import InputError
+from stallwatch.model.plain_text import json_type
 
 _EVENT_KEYS: Final = {"eventType", "event_type"}
+_TYPE_MAX: Final = 100
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -40,7 +49,7 @@ def _fragments(document: Any, hints: Hints) -> Iterator[Fragment]:
             yield from _fragments(one, hints)
         return
     if not isinstance(document, Mapping):
-        raise InputError(f"a document is an object, not {type(document).__name__}")
+        raise InputError(f"a document is an object, not {json_type(document)}")
     history = document.get("history", document)
     if isinstance(history, Mapping) and "events" in history:
         yield _history(document, history["events"], hints)
@@ -59,7 +68,7 @@ def _fragments(document: Any, hints: Hints) -> Iterator[Fragment]:
 
 def _history(document: Mapping[str, Any], events: object, hints: Hints) -> Fragment:
     if not isinstance(events, list):
-        raise InputError(f"events: expected a list, not {type(events).__name__}")
+        raise InputError(f"events: expected a list, not {json_type(events)}")
     written: list[Fact] = []
     unwritten: list[Fact] = []
     for index, event in enumerate(events):
@@ -76,6 +85,13 @@ def _history(document: Mapping[str, Any], events: object, hints: Hints) -> Fragm
     written, unwritten = _at_the_end(written, unwritten)
     first = next((fact for fact in written if fact["id"] == 1), {})
     said = mapping(document.get("execution") or document.get("workflowExecution") or document)
+    # A later part may have nothing but what is newer than Stallwatch; a beginning without a known type is no history.
+    if first and all(
+        fact["type"] not in MAPPED and fact["type"] not in IGNORED for fact in written
+    ):
+        raise InputError(
+            f"events: not one eventType is known, the first is {first['type'][:_TYPE_MAX]!r}"
+        )
     if not events and not said.get("workflowId"):
         raise InputError("events: there are none")
     resets = [fact for fact in written if fact.get("cause") == RESET_CAUSE]
@@ -118,7 +134,10 @@ def _whose(
         workflow_id = hint.replace(run_id, "").strip("._-/ ") if run_id else hint
         workflow_id = workflow_id or hint
     if not workflow_id:
-        raise InputError("workflowId: whose history this is, neither it nor its file says")
+        raise InputError(
+            "workflowId: whose history this is, neither it nor its file says: say it beside it "
+            "(`import --execution-id`, over HTTP `?execution_id=`)"
+        )
     return workflow_id, run_id
 
 

@@ -23,6 +23,8 @@ class DbosConfig(PolledEngine):
 
     @model_validator(mode="after")
     def _one_url(self) -> Self:
-        if (self.url is None) == (self.url_file is None):
+        if self.url is not None and self.url_file is not None:
+            raise ValueError("set url or url_file, not both")
+        if self.url is None and self.url_file is None:
             raise ValueError("set url or url_file")
         return self

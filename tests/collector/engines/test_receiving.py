@@ -79,7 +79,7 @@ def test_a_line_each_compressed(url: str, store: FakeStore) -> None:
     ("body", "reason"),
     [
         (b"", "empty"),
-        (b"{", "truncated"),
+        (b"{", "ends in the middle"),
         ({"did": []}, "run: is missing"),
         ([{"did": []}, {"did": []}], "run: is missing"),
         (b"[" * 100_000, "JSON|nested|deep"),

@@ -273,7 +273,7 @@ def test_a_file_is_named_like_its_state_machine() -> None:
         ),
         (machine(A=task(Retry=[{"ErrorEquals": "x"}])), r"ErrorEquals: must be an array of texts"),
         (machine(A={"Type": "Map"}), "States.A.Iterator: must be an object"),
-        ({"definition": "{"}, "truncated"),
+        ({"definition": "{"}, "ends in the middle"),
         ({"definition": "\ud800"}, "JSON is malformed"),
     ],
 )
