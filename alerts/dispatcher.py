@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from alerts import grouping, incidents, ledger
 from alerts.grouping import Kind, Transition
 from alerts.ledger import WORDS, Address, Delivery, Digest, Reason
-from alerts.message import Message, build_message
+from alerts.message import Message, build_message, readable
 from alerts.meters import Meters
 from alerts.routing import Router, RouteReason
 from alerts.targets import TARGETS, target_configs
@@ -137,7 +137,7 @@ class Dispatcher:
                 )
                 digest = Digest(severity=Severity.INFO, count=0, fingerprints=(title, *lines))
                 if address.receiver in receivers and (before is None or before.digest != digest):
-                    ledger.commit(db, key, address, message, digest, Reason.OPENED, now)
+                    ledger.commit(db, key, address, readable(message), digest, Reason.OPENED, now)
 
     def close(self) -> None:
         """Wait for the targets that are being told, and stop."""

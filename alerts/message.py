@@ -1,7 +1,7 @@
 """What a target is told: plain words and plain fields, nothing of the domain's types."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -9,6 +9,7 @@ from alerts.grouping import group_of
 from stallwatch.model.causes import Cause
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Finding, Incident, Status, common_cause, executions_of
+from stallwatch.model.plain_text import harmless, one_line
 
 EXECUTIONS_NAMED: Final = 5
 FINDINGS_EXPLAINED: Final = 3
@@ -66,6 +67,8 @@ class Message:
     findings_left_out: int
     started_at: datetime
     ended_at: datetime | None
+    lapsed: bool = False
+    """It is resolved in so far as it is no longer told: nothing was repaired."""
 
 
 def build_message(
@@ -80,7 +83,7 @@ def build_message(
     """Put an incident into words; resolved when it is closed. `dedup_key`: None for the incident's own."""
     started_at = min(finding.first_seen for finding in incident.findings)
     left_out = max(0, len(incident.findings) - FINDINGS_LISTED)
-    return Message(
+    message = Message(
         receiver=receiver,
         dedup_key=dedup_key or incident.id,
         number=number,
@@ -95,6 +98,30 @@ def build_message(
         findings_left_out=left_out,
         started_at=started_at,
         ended_at=incident.closed_at,
+        lapsed=len(_lapsed(incident)) == len(incident.findings),
+    )
+    return readable(message)
+
+
+def readable(message: Message) -> Message:
+    """The message with everything replaced in it that would act on where it is read: names come from senders."""
+    return replace(
+        message,
+        title=one_line(message.title),
+        lines=tuple(harmless(line) for line in message.lines),
+        fields={name: one_line(value) for name, value in message.fields.items()},
+        findings=tuple(
+            replace(
+                one,
+                namespace=one_line(one.namespace),
+                engine=one_line(one.engine),
+                workflow=one_line(one.workflow),
+                step=one_line(one.step),
+                title=one_line(one.title),
+                explanation=harmless(one.explanation),
+            )
+            for one in message.findings
+        ),
     )
 
 
@@ -115,8 +142,7 @@ def _lines(incident: Incident, started_at: datetime, external_url: str) -> Itera
         yield f"Merged into another incident, which goes on: {_url(external_url, incident.merged_into)}"
         return
     if incident.closed_at is not None:
-        lasted = format_duration((incident.closed_at - started_at).total_seconds())
-        yield f"Over since {_utc(incident.closed_at)}; it lasted {lasted}."
+        yield from _end(incident, incident.closed_at, started_at)
     elif incident.split_from:
         yield f"Until now this was part of {_url(external_url, incident.split_from)}"
     cause = common_cause(told) if len(told) > 1 else None
@@ -143,6 +169,29 @@ def _lines(incident: Incident, started_at: datetime, external_url: str) -> Itera
                 + "; ".join(step.rstrip(".") for step in steps[:NEXT_STEPS_NAMED])
                 + "."
             )
+
+
+def _lapsed(incident: Incident) -> list[Finding]:
+    """Of a closed incident, the findings that tell of a moment and of which nothing was repaired."""
+    closed_at = incident.closed_at
+    return [] if closed_at is None else [one for one in incident.findings if one.lapsed(closed_at)]
+
+
+def _end(incident: Incident, closed_at: datetime, started_at: datetime) -> Iterable[str]:
+    """What is over, and what is only no longer told: who reads the one for the other looks no further."""
+    took = format_duration((closed_at - started_at).total_seconds())
+    lapsed = _lapsed(incident)
+    if len(lapsed) == len(incident.findings):
+        yield (
+            f"No longer told since {_utc(closed_at)}, {took} after it was found: it has not happened again. "
+            "Nothing that arrived since repaired it."
+        )
+        return
+    yield f"Over since {_utc(closed_at)}; it lasted {took}."
+    if lapsed:
+        titles = "; ".join(one.title for one in lapsed[:FINDINGS_EXPLAINED])
+        more = len(lapsed) - FINDINGS_EXPLAINED
+        yield f"Not repaired, only no longer told: {titles}{f' and {more} more' if more > 0 else ''}."
 
 
 def _cause(cause: Cause) -> str:

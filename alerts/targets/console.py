@@ -37,10 +37,14 @@ class ConsoleTarget:
 
 
 def _text(message: Message) -> Text:
-    resolved = message.status == "resolved"
-    label = "RESOLVED" if resolved else message.severity.upper()
     text = Text()
-    text.append(label, style="bold green" if resolved else STYLES.get(message.severity, "bold"))
+    resolved = message.status == "resolved"
+    if resolved and message.lapsed:
+        text.append("NO LONGER TOLD", style="bold")
+    elif resolved:
+        text.append("RESOLVED", style="bold green")
+    else:
+        text.append(message.severity.upper(), style=STYLES.get(message.severity, "bold"))
     text.append(f" {one_line(message.title)}", style="bold")
     text.append(f"  ({rfc3339(message.ended_at or message.started_at)}, {message.dedup_key})\n")
     for line in (message.why, *message.lines):

@@ -203,8 +203,13 @@ def _section(text: str) -> dict[str, Any]:
 
 def _summary(message: Message) -> str:
     """What a notification shows, and all that a client without blocks shows."""
-    label = "resolved" if message.status == "resolved" else message.severity
-    return f"[{label}] {_escape(message.title)}"
+    return f"[{_label(message)}] {_escape(message.title)}"
+
+
+def _label(message: Message) -> str:
+    if message.status == "resolved":
+        return "no longer told" if message.lapsed else "resolved"
+    return message.severity
 
 
 def _reply(message: Message) -> str:
@@ -214,7 +219,9 @@ def _reply(message: Message) -> str:
 
 
 def _mark(message: Message) -> str:
-    return ":white_check_mark:" if message.status == "resolved" else MARKS[message.severity]
+    if message.status == "resolved":
+        return ":white_circle:" if message.lapsed else ":white_check_mark:"
+    return MARKS[message.severity]
 
 
 def _escape(text: str) -> str:

@@ -56,7 +56,7 @@ def body_of(message: Message) -> dict[str, Any]:
         name: message.fields[name] for name in (*LABELS, "cause") if name in message.fields
     }
     described = "\n".join(line for line in (message.why, *message.lines) if line)
-    pairs = ", ".join(f'{name}="{value}"' for name, value in group_labels.items())
+    pairs = ", ".join(f"{name}={_quoted(value)}" for name, value in group_labels.items())
     alerts = [_alert(message, finding, link) for finding in message.findings]
     return {
         "receiver": message.receiver,
@@ -74,6 +74,12 @@ def body_of(message: Message) -> dict[str, Any]:
         "groupKey": f"{{{pairs}}}:{message.dedup_key}",
         "truncatedAlerts": message.findings_left_out,
     }
+
+
+def _quoted(value: str) -> str:
+    """As Alertmanager quotes the values in a group's key."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _alert(message: Message, finding: FindingSummary, link: str) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from markupsafe import Markup
 
 from dashboards.report.sentences import VERDICT_WORDS, advice, counts, in_order, name_of
 from dashboards.report.tables import exact, readable, record
+from dashboards.shown import shown
 from stallwatch.errors import InputError
+from stallwatch.model.plain_text import one_line
 from stallwatch.model.recommendations import CHANGES, StepRecommendation
 
 Format = Literal["html", "md", "json", "csv"]
@@ -26,6 +28,7 @@ _TEMPLATES: Final = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=shown,
 )
 
 
@@ -62,7 +65,9 @@ def _when(time: datetime, now: datetime) -> str:
 def _csv(steps: Sequence[StepRecommendation]) -> str:
     table = exact(steps)
     for column in ("namespace", "engine", "workflow", "step"):
-        table[column] = [_no_formula(str(text)) for text in table[column]]
+        table[column] = [one_line(_no_formula(str(text))) for text in table[column]]
+    for column in ("notes", "advice"):
+        table[column] = [one_line(str(text)) for text in table[column]]
     return table.to_csv(index=False, lineterminator="\n")
 
 
@@ -98,7 +103,7 @@ def _row(cells: Iterable[str]) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no link, no new line or cell."""
-    return re.sub(r"([\\`*\[\]<>|&#!~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*\[\]<>|&#!~])", r"\\\1", one_line(" ".join(text.split())))
 
 
 def _html(steps: Sequence[StepRecommendation], since: str, until: str, now: str) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from dashboards import reading
+from dashboards.shown import shown
 from dashboards.web.api import Budget
 from dashboards.web.asked import filters_of
 from dashboards.web.sparkline import sparkline
@@ -44,7 +45,7 @@ class Pages:
         self._clock = clock
         self._templates = Environment(
             loader=PackageLoader("dashboards.web"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            trim_blocks=True, lstrip_blocks=True, finalize=shown,
         )  # fmt: skip
         self._templates.filters.update(
             duration=lambda s: NOTHING if s is None else format_duration(s),
@@ -65,6 +66,7 @@ class Pages:
     def home(self, request: Request) -> Response:
         """What is stuck now; with `?incident=ID`, as alerts link to it, that incident."""
         now = self._clock.now()
+        filters_of(request.query_params, now, ("incident",))
         if "incident" in request.query_params:
             return self._incident(request.query_params["incident"], now)
         found = reading.findings(self._state or self._store, reading.Filters())

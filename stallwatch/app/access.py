@@ -101,6 +101,7 @@ def own_store(settings: Settings, clock: Clock) -> Iterator[Store]:
     try:
         store.migrate(clock.now())
         if folder is not None:
+            store.drop_left_over_scratch()
             declare_configured(store, settings, clock)
         store.fold(clock.now())
         yield store

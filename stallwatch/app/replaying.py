@@ -4,7 +4,8 @@ else reads, and no one is told."""
 
 import itertools
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -113,6 +114,7 @@ def detect_at(
     *,
     now: datetime,
     retention_s: float,
+    go_on: Callable[[], None] = lambda: None,
 ) -> list[Finding]:
     """What the detectors hold true of `at`, judged from what was received before it.
 
@@ -120,7 +122,8 @@ def detect_at(
     declare by now; 2. copy on and tick through the warm-up, so that it is known since when; 3. tick at `at`.
 
     `only`: these detectors. `retention_s`: how long events are kept; an `at` older than that, or
-    later than `now`, is an InputError. Returns findings that are pending, firing or unknown.
+    later than `now`, is an InputError. `go_on` is asked between the steps, and raises where this is to be given up.
+    Returns findings that are pending, firing or unknown.
     """
     if at > now:
         raise InputError(f"{rfc3339(at)} has not come yet")
@@ -128,17 +131,17 @@ def detect_at(
         kept = format_duration(retention_s)
         raise InputError(f"{rfc3339(at)} is beyond what is kept: events are deleted after {kept}")
     epoch = at - WARM_UP
-    with store.scratch(f"detect_{next(_numbers)}", at) as scratch:
+    with store.scratch(f"detect_{next(_numbers)}", at) as scratch, closing(State(None)) as state:
         copied = HistoryCopy(store, scratch, epoch, at)
         copied.definitions()
         copied.move_to(epoch)
-        state = State(None)
         brain = Brain(scratch, state, config, epoch)
         for until in (*(at - before for before in WARM_UP_TICKS if before < WARM_UP), at):
+            go_on()
             copied.move_to(until)
             if brain.has_to_learn(until):
                 brain.calibrate(until)
+            go_on()
             brain.tick(until, only)
         found = brain.findings()
-        state.close()
     return [one for one in found if only is None or one.detector in only]

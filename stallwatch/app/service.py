@@ -32,7 +32,7 @@ from stallwatch.app.access import (
 )
 from stallwatch.app.caught_up import CaughtUp
 from stallwatch.app.claim import Claim
-from stallwatch.app.control import control_app
+from stallwatch.app.control import GoOn, LongWork, control_app
 from stallwatch.app.feedback import BudgetMetrics, budget_rows, judged
 from stallwatch.app.folder import Folder
 from stallwatch.app.forgetting import forget_everywhere
@@ -49,7 +49,7 @@ from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.config.settings import is_loopback
 from stallwatch.config.tokens import TokenFile, new_token
-from stallwatch.errors import InputError, StoreUnavailable
+from stallwatch.errors import InputError, StoreRefused, StoreUnavailable
 from stallwatch.model.durations import parse_time
 from stallwatch.model.events import EARLIEST
 from stallwatch.model.findings_json import finding_to_json
@@ -127,6 +127,7 @@ class Service:
         self._on_stop("store", self.store.close)
         inserting = LateStore(self.store, clock)
         self._migrate(inserting)
+        self._drop_left_over()
         if Role.DETECTORS in self.roles:
             # Whoever judges says what is declared: a collector beside it may have another configuration.
             declare_configured(self.store, settings, clock)
@@ -161,6 +162,7 @@ class Service:
         self._past_came = threading.Event()
         """Somebody imported a past, and thresholds should not wait for the next hour."""
         self._started = False
+        self._long_work = LongWork()
 
     def _migrate(self, store: LateStore) -> None:
         """A collector that has a spool can wait for a server; whoever reads cannot."""
@@ -171,6 +173,19 @@ class Service:
                 raise
             _log.warning("the store is away: what comes is spooled", extra={"reason": str(error)})
 
+    def _drop_left_over(self) -> None:
+        """Copies of the history that a `detect` or `replay` left behind when it was killed."""
+        if self._claim is None and Role.DETECTORS not in self.roles:
+            return
+        try:
+            left = self.store.drop_left_over_scratch()
+        except (StoreUnavailable, StoreRefused) as error:
+            # They only take room: that is no reason not to serve.
+            _log.warning("left-over databases stay", extra={"reason": str(error)})
+            return
+        if left:
+            _log.info("left-over databases dropped", extra={"databases": ", ".join(left)})
+
     def start(self) -> None:
         """Listen, then begin the work that repeats. UsageError names an address that cannot be had."""
         try:
@@ -180,6 +195,8 @@ class Service:
             self.stop()
             raise
         self._schedule()
+        # The youngest: no listener is to wait for an answer that takes minutes.
+        self._on_stop("long work", self._long_work.stop)
         self._started = True
         _log.info(
             "serving",
@@ -254,14 +271,14 @@ class Service:
         control = control_app(
             {
                 "forget": self._forget,
-                "detect": self._detect,
-                "replay": self._replay,
                 "fold": self._catch_up,
                 "pull": self._pull,
                 "engines": self._engines,
                 "feedback": self._feedback,
                 "budget": lambda _fields: self._budget(),
-            }
+            },
+            {"detect": self._detect, "replay": self._replay},
+            self._long_work,
         )
         web = Starlette(routes=[Mount("/control", control)])
         # Not mounted too: no mount takes a path with a line feed, and an execution's id may have one.
@@ -389,7 +406,8 @@ class Service:
         return {polling.name: polling.problem for polling in self._pollings}
 
     def _pull(self, fields: dict[str, Any]) -> dict[str, Any]:
-        looked = chosen(self._pollings, str(fields["engine"])).look()
+        ours = "the configuration with which the serve began (restart it where that has changed)"
+        looked = chosen(self._pollings, str(fields["engine"]), ours).look()
         self._folder.catch_up()
         return looked._asdict()
 
@@ -399,7 +417,7 @@ class Service:
     def _budget(self) -> list[dict[str, Any]]:
         return budget_rows(self.state, self.settings.detectors, self._clock.now())
 
-    def _detect(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    def _detect(self, fields: dict[str, Any], go_on: GoOn) -> list[dict[str, Any]]:
         self._folder.catch_up()
         now = self._clock.now()
         at = parse_time(str(fields["at"]), now)
@@ -413,12 +431,14 @@ class Service:
             only,
             now=now,
             retention_s=self.settings.store.retention.events,
+            go_on=go_on,
         )
         return [finding_to_json(finding) for finding in found]
 
-    def _replay(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _replay(self, fields: dict[str, Any], go_on: GoOn) -> dict[str, Any]:
         self._folder.catch_up()
-        return replayed(self.store, self.settings, self._clock.now(), fields)
+        now = self._clock.now()
+        return replayed(self.store, self.settings, now, fields, lambda _share: go_on())
 
     def _catch_up(self, fields: dict[str, Any]) -> dict[str, bool]:
         self._folder.catch_up()

@@ -66,7 +66,9 @@ def time_option(option: str, text: str) -> datetime:
     try:
         return parse_time(text, CLOCK.now())
     except UsageError as error:
-        raise UsageError(f"{option}: {error} (in {text!r})") from None
+        # Of `-15x` the message names only what is behind the sign.
+        typed = "" if repr(text) in str(error) else f" (in {text!r})"
+        raise UsageError(f"{option}: {error}{typed}") from None
 
 
 def period(since: str, until: str) -> tuple[datetime, datetime]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from collector.engines.registry import ENGINES, engine
 from dashboards import grafana
 from stallwatch.app.access import data_folder, new_store
 from stallwatch.app.claim import Claim
@@ -21,6 +22,7 @@ from stallwatch.cli.common import (
     print_json,
     settings_from,
 )
+from stallwatch.config import check_secrets
 from stallwatch.errors import UsageError
 
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -86,9 +88,15 @@ def check(config: ConfigOption = None) -> None:
     """Check the configuration whole. Exit status 2 names every key that is wrong."""
     settings = settings_from(config)
     # What `serve` reads at its start, beyond what every command does.
+    check_secrets(settings, config)
     cron_trigger(settings.report.cron, settings.report.timezone)
     for section, config_ in (("collector", settings.collector), ("web", settings.web)):
         list(means(section, config_))
+    # What asks an engine reads the files that its section names when it is made, and connects when it looks.
+    for name in ENGINES:
+        its = getattr(settings.engines, name)
+        if its is not None:
+            engine(name).poller(its).close()
     out().print("The configuration is good.")
 
 

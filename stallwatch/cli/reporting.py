@@ -50,9 +50,11 @@ def timeouts(
 ) -> None:
     """The timeout tuning report: p99 and its confidence, the recommended value, a verdict for every step."""
     settings = settings_from(config)
-    begin = time_option("--since", since)
+    begin, now = time_option("--since", since), CLOCK.now()
+    if begin >= now:
+        raise UsageError("--since: must be before now")
     with err().status("Reading durations …"), reading_store(settings, CLOCK) as store:
-        text = make_report(store, settings, begin, CLOCK.now(), format_.value)
+        text = make_report(store, settings, begin, now, format_.value)
     if out_file is None:
         if format_ is ReportFormat.MD or sys.stdout.isatty():
             # For a person's eyes; as data it is left as it is.

@@ -15,6 +15,7 @@ from stallwatch.app.demo.temporal import run_temporal_demo
 from stallwatch.app.roles import parse_roles
 from stallwatch.app.service import Service
 from stallwatch.cli.common import CLOCK, ConfigOption, err, out, settings_from
+from stallwatch.config import check_secrets
 from stallwatch.telemetry import configure_logging
 
 ALL = "collector,detectors,alerts,web"
@@ -37,6 +38,7 @@ def serve(
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C; what was accepted is stored before it ends."""
     settings = settings_from(config)
+    check_secrets(settings, config)
     configure_logging(settings.telemetry.log_level, sys.stderr, settings.telemetry.log_format)
     stopping = stop_event()
     service = Service(settings, CLOCK, parse_roles(roles))

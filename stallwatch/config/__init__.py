@@ -1,6 +1,13 @@
 """Configuration: `stallwatch.toml`, then the environment; validated whole, named by key when wrong."""
 
-from stallwatch.config.load import load_detectors, load_settings
+from stallwatch.config.load import check_secrets, load_detectors, load_settings
 from stallwatch.config.settings import DetectorsConfig, Policy, Settings
 
-__all__ = ["DetectorsConfig", "Policy", "Settings", "load_detectors", "load_settings"]
+__all__ = [
+    "DetectorsConfig",
+    "Policy",
+    "Settings",
+    "check_secrets",
+    "load_detectors",
+    "load_settings",
+]

@@ -20,11 +20,13 @@ What no route matches goes to the first receiver: nothing is silently told to no
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +36,7 @@ from pydantic import (
     model_validator,
 )
 
+from stallwatch.config.fields import WebUrl, web_address
 from stallwatch.errors import ConfigError, InputError
 from stallwatch.model.durations import parse_duration_s
 
@@ -49,6 +52,12 @@ def _duration_s(value: object) -> float:
         raise ValueError(str(error)) from None
 
 
+def _secret_address(secret: SecretStr) -> SecretStr:
+    web_address(secret.get_secret_value())
+    return secret
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_address)]
 DurationS = Annotated[float, BeforeValidator(_duration_s)]
 """Seconds, written as `250ms`, `2s`, `5m` or `4h`."""
 
@@ -111,12 +120,12 @@ class ConsoleConfig(TargetConfig):
 class SlackConfig(TargetConfig):
     """An incoming webhook (`url`, `url_file`) or a bot (`bot_token`, `bot_token_file`)."""
 
-    url: SecretStr | None = None
+    url: SecretUrl | None = None
     url_file: Path | None = None
     bot_token: SecretStr | None = None
     bot_token_file: Path | None = None
     channel: str = ""
-    api_url: str = "https://slack.com/api/"
+    api_url: WebUrl = "https://slack.com/api/"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -144,7 +153,7 @@ class PagerDutyConfig(TargetConfig):
 class WebhookConfig(TargetConfig):
     """A JSON POST of Alertmanager's webhook shape, with a bearer token if one is given."""
 
-    url: SecretStr | None = None
+    url: SecretUrl | None = None
     url_file: Path | None = None
     bearer_token: SecretStr | None = None
     bearer_token_file: Path | None = None
@@ -194,7 +203,7 @@ class RouteConfig(_Section):
 class AlertsConfig(_Section):
     """The section. Without receivers everything is told on the console."""
 
-    external_url: str = "http://127.0.0.1:8900"
+    external_url: WebUrl = "http://127.0.0.1:8900"
     receivers: tuple[ReceiverConfig, ...] = (
         ReceiverConfig(name="console", console_configs=(ConsoleConfig(),)),
     )
@@ -219,6 +228,21 @@ class AlertsConfig(_Section):
 SecretKey = Literal["url", "bot_token", "routing_key", "bearer_token"]
 
 
+def wrong_secrets(config: AlertsConfig) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The keys below [alerts] that name a file without the secret that it should hold, and what is wrong with each."""
+    for number, receiver in enumerate(config.receivers):
+        for kind in (name for name in ReceiverConfig.model_fields if name != "name"):
+            for index, target in enumerate(getattr(receiver, kind)):
+                for key in get_args(SecretKey):
+                    if getattr(target, f"{key}_file", None) is None:
+                        continue
+                    try:
+                        read_secret(target, key)
+                    except ConfigError as error:
+                        where = ("receivers", number, kind, index, f"{key}_file")
+                        yield where, str(error).removeprefix("alerts: ")
+
+
 def read_secret(config: TargetConfig, key: SecretKey) -> str | None:
     """The secret `key`, or what its `<key>_file` holds; None when neither is set.
 
@@ -236,6 +260,11 @@ def read_secret(config: TargetConfig, key: SecretKey) -> str | None:
         raise ConfigError(f"alerts: {key}_file {file} cannot be read: {error}") from None
     if not text:
         raise ConfigError(f"alerts: {key}_file {file} is empty")
+    if key == "url":
+        try:
+            web_address(text)
+        except ValueError as error:
+            raise ConfigError(f"alerts: {key}_file {file}: {error}") from None
     return text
 
 

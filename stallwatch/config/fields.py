@@ -42,10 +42,24 @@ def _store_url(value: str) -> str:
     return value
 
 
+def web_address(value: str) -> str:
+    """The address, if it is one of the web; ValueError does not repeat it: it may be a secret."""
+    try:
+        parts = urlsplit(value)
+        # Reading the port is what looks at it.
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("must be an address that begins with http:// or https:// and names a host")
+    return value
+
+
 DurationS = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
 ]
 Address = Annotated[str, AfterValidator(_address)]
+WebUrl = Annotated[str, AfterValidator(web_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 """A file, or none where the text is empty."""

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from stallwatch.model.causes import Cause, cause_of
+from stallwatch.model.durations import parse_time, rfc3339
 
 DETECTOR_IDS: Final = (
     "stalled_step",
@@ -48,6 +49,10 @@ POINT_DETECTORS: Final = frozenset(
     }
 )
 """Their findings tell of a moment, and hold for `point_finding_ttl`; the others hold while what they tell is so."""
+TOLD_UNTIL: Final = "told_until"
+"""In the evidence of a point finding: it ends then, unless it happens again or later data repairs it before."""
+LAST_LOOK: Final = timedelta(minutes=5)
+"""So long before its end the last tick may lie that saw a finding."""
 EXECUTIONS_MAX: Final = 100
 """How many execution ids one finding names; `count` tells them all."""
 
@@ -97,6 +102,12 @@ class Observation:
     point_until: datetime | None = None
     waiting_steps: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """A point finding carries in its evidence until when it is told: one that ends then was not repaired."""
+        if self.point_until is not None:
+            evidence = {**self.evidence, TOLD_UNTIL: rfc3339(self.point_until)}
+            object.__setattr__(self, "evidence", evidence)
+
     @property
     def fingerprint(self) -> str:
         """The identity of the finding over time: 16 hex digits."""
@@ -127,6 +138,14 @@ class Finding:
     next_steps: tuple[str, ...]
     number: int = 0
     """Counts this finding's transitions, from 1: with the fingerprint it names one state of one finding."""
+
+    def lapsed(self, by: datetime) -> bool:
+        """Whether it ended before then only because it had been told for long enough: nothing was repaired."""
+        told_until = self.evidence.get(TOLD_UNTIL)
+        if self.status is not Status.RESOLVED or told_until is None:
+            return False
+        end = parse_time(told_until, by)
+        return end <= by and end - self.last_seen <= LAST_LOOK
 
 
 @dataclass(frozen=True, kw_only=True)

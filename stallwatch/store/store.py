@@ -38,6 +38,15 @@ _INSERT: Final = {
 }
 _FULL: Final = """SELECT name FROM system.tables
 WHERE database = {database:String} AND total_rows > 0 AND name != 'schema_ledger'"""
+_LEFT_OVER_HERE: Final = """SELECT name AS database FROM system.databases
+WHERE startsWith(name, {prefix:String}) ORDER BY database"""
+_LEFT_OVER_ON_SERVER: Final = """SELECT database FROM system.tables
+WHERE match(database, concat('^', {prefix:String}, '(detect|replay)_[0-9]+$'))
+    AND database != currentDatabase()
+GROUP BY database
+HAVING countIf(name IN ('schema_ledger', 'step_event_log', 'execution_fold')) = 3
+    AND max(metadata_modification_time) < now() - INTERVAL 1 DAY
+ORDER BY database"""
 _STATISTICS_WINDOWS_S: Final = (60, 3600)
 _FINDING_COLUMNS: Final = (
     "fingerprint", "number", "detector", "severity", "status", "namespace", "engine", "workflow",
@@ -108,12 +117,25 @@ class Store:
         scratch = Store(
             engine, self._conventions, self._redaction, self._generic_services, self._limits
         )
-        scratch.migrate(now, resumable=False)
         try:
+            scratch.migrate(now, resumable=False)
             yield scratch
         finally:
             scratch.close()
             self.engine.command(f"DROP DATABASE IF EXISTS `{engine.database}`")
+
+    def drop_left_over_scratch(self) -> list[str]:
+        """Drop the scratch databases that a killed process left behind; returns their names.
+
+        An embedded store is held by the caller alone: there all of them are. On a server another process may be using
+        one, and databases of others may be called alike: there only those that `detect` and `replay` name so, that
+        have a store's tables, and that were made more than a day ago.
+        """
+        sql = _LEFT_OVER_HERE if self.engine.address.path is not None else _LEFT_OVER_ON_SERVER
+        left = [str(row["database"]) for row in self.engine.rows(sql, {"prefix": _SCRATCH})]
+        for name in left:
+            self.engine.command(f"DROP DATABASE IF EXISTS `{name}`")
+        return left
 
     # Writing -------------------------------------------------------------------------------------
 

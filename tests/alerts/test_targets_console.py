@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -28,6 +29,13 @@ def test_resolved_says_so_and_markup_is_left_alone() -> None:
     over = message(finding(step="[bold]x[/nope]"), closed_at=NOW + timedelta(minutes=1))
     ConsoleTarget(stream).send(over)
     assert stream.getvalue().startswith("RESOLVED [bold]x[/nope] of order is stalled")
+
+
+def test_what_is_only_no_longer_told_is_not_called_resolved() -> None:
+    stream = io.StringIO()
+    closed = message(closed_at=NOW + timedelta(minutes=1))
+    ConsoleTarget(stream).send(replace(closed, lapsed=True))
+    assert stream.getvalue().startswith("NO LONGER TOLD charge of order is stalled")
 
 
 class _Gone(io.StringIO):

@@ -2,6 +2,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -39,6 +40,15 @@ def test_the_webhook_posts_the_golden_body(server: StandIn) -> None:
     # As recorded from slack_sdk 3.47.
     assert request.headers["Content-Type"] == "application/json;charset=utf-8"
     assert request.body == golden("slack_webhook.json")
+
+
+def test_what_is_only_no_longer_told_gets_no_tick(server: StandIn) -> None:
+    closed = message(closed_at=NOW + timedelta(minutes=1))
+    for one in (closed, replace(closed, lapsed=True)):
+        webhook(server).send(one)
+    told = [(one.body["text"][:10], str(one.body["blocks"][0])) for one in server.requests]
+    assert (told[0][0], ":white_check_mark:" in told[0][1]) == ("[resolved]", True)
+    assert (told[1][0], ":white_check_mark:" in told[1][1]) == ("[no longer", False)
 
 
 def test_a_short_retry_after_is_waited_for_in_place(server: StandIn, waits: list[float]) -> None:

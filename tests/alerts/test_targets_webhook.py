@@ -58,6 +58,11 @@ def test_the_shape_is_what_alertmanager_sends(status: str) -> None:
     assert not any("." in label for alert in body["alerts"] for label in alert["labels"])
 
 
+def test_the_groups_key_is_quoted_as_alertmanager_does() -> None:
+    key = body_of(message(finding(step='say "C:\\x"')))["groupKey"]
+    assert key.endswith(', step="say \\"C:\\\\x\\""}:0123456789abcdef')
+
+
 def test_the_token_goes_into_the_header(server: StandIn) -> None:
     WebhookTarget(server.url, timeout_s=5, bearer_token="t0ken").send(message())
     assert server.requests[0].headers["Authorization"] == "Bearer t0ken"

@@ -2,8 +2,10 @@
 
 import os
 import random
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +18,16 @@ from stallwatch.model.durations import rfc3339
 from tests import spans
 from tests.app.hook import listening
 from tests.app.loader import STEPS, Load, Parcel, resend
-from tests.app.running import WAIT_S, Place, Running, run_all, run_alone, run_here, until
+from tests.app.running import (
+    STALLWATCH,
+    WAIT_S,
+    Place,
+    Running,
+    run_all,
+    run_alone,
+    run_here,
+    until,
+)
 from tests.cli.document import documented
 
 pytestmark = pytest.mark.slow
@@ -67,6 +78,47 @@ def test_the_addresses_of_a_killed_one_are_not_believed(tmp_path: Path) -> None:
     (executions,) = run_all([place.argv("executions", "--format", "json")])
     assert [row["execution_id"] for row in executions.data] == ["o-1"]
     assert not (place.data / "serve.json").exists()
+
+
+def scratch_in(place: Place) -> set[str]:
+    """The databases that `replay` and `detect` work in."""
+    return {path.stem for path in (place.data / "metadata").glob("scratch_*.sql")}
+
+
+@contextmanager
+def replaying(place: Place) -> Iterator[subprocess.Popen[bytes]]:
+    """A `replay` of so many ticks that only somebody's end can end it."""
+    argv = place.argv("replay", "--since", "-1d", "--every", "5s")
+    with subprocess.Popen([STALLWATCH, *argv], stderr=subprocess.PIPE) as asking:
+        try:
+            until(lambda: bool(scratch_in(place)))
+            yield asking
+        finally:
+            asking.kill()
+
+
+def test_a_replay_ends_with_who_asked_and_with_the_service(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.serving() as running:
+        running.tell(event("workflow.started", "o-1"))
+        with replaying(place) as asking:
+            asking.kill()
+            until(lambda: not scratch_in(place))
+        with replaying(place) as asking:
+            assert running.terminate() == 0
+            _, told = asking.communicate(timeout=WAIT_S)
+            assert (asking.returncode, b"stopping" in told) == (3, True), told
+        assert not [line for line in running.said if "Traceback" in line or '"level"' in line]
+    assert not scratch_in(place)
+
+
+def test_what_a_killed_replay_leaves_is_dropped_at_the_next_start(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.serving() as running, replaying(place):
+        running.kill()
+    assert scratch_in(place)
+    with place.serving():
+        assert not scratch_in(place)
 
 
 # Killed under load --------------------------------------------------------------------------------
@@ -323,7 +375,7 @@ def test_commands_say_the_same_through_a_serve_and_without(tmp_path: Path) -> No
     with place.serving() as running:
         running.tell(*stall("order"), *stall("refund"), end("refund"))
         imported = place.here("import", "events", str(history))
-        assert (imported.code, imported.out) == (0, "1 events imported, 0 bad documents\n")
+        assert (imported.code, imported.out) == (0, "1 event imported, 0 bad documents\n")
         assert place.here("trace", "e").code == 0
         forgotten = place.here("forget", "--yes", "e")
         assert (forgotten.code, forgotten.out) == (0, "1 events erased\n")

@@ -64,7 +64,8 @@ def test_the_version() -> None:
     [
         (["nothing"], "No such command 'nothing'"),
         (["steps", "--nothing"], "No such option: --nothing"),
-        (["steps", "--since", "yesterday"], "--since: a time such as"),
+        (["steps", "--since", "yesterday"], "is needed, not 'yesterday'\n"),
+        (["report", "timeouts", "--since", "2100-01-01T00:00:00Z"], "--since: must be before now"),
         (["executions", "--until", "-15x"], "--until: a duration such as"),
         (["executions", "--since", "-15"], "(in '-15')"),
         (["findings", "--since", "now", "--until", "-1h"], "--since: must be before --until"),
@@ -82,6 +83,10 @@ def test_the_version() -> None:
         (["demo", "--seconds", "3"], "--seconds"),
         (["import", "pigeons", "file"], "pigeons"),
         (["check", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
+        (["import", "otlp", "x", "--workflow", "order"], "--workflow: is for histories of engines"),
+        (["import", "events", "x", "--execution-id", "o-1"], "--execution-id: is for histories of engines"),
+        (["import", "temporal", "x", "y", "--execution-id", "o-1"], "--execution-id: is for one file, and there are 2"),
+        (["pull", "stepfunction"], "there is no engine 'stepfunction'; there are stepfunctions, temporal, durable,"),
         (["config", "check", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -147,6 +152,52 @@ def test_tokens_and_certificates_that_are_not_there_are_named(tmp_path: Path, se
         ended = run_here("config", "check", *config(tmp_path, f"[{section}]\n{text}\n"))
         assert (ended.code, ended.out) == (2, "")
         assert f"{section}.{text.partition(' ')[0]}" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("alerts", "said"),
+    [
+        ('external_url = "nourl"', ":2: alerts.external_url: must be an address"),
+        (
+            '[[alerts.receivers]]\nname = "a"\nwebhook_configs = [{ url = "ftp://s3cret" }]',
+            ":4: alerts.receivers.0.webhook_configs.0.url: must be an address",
+        ),
+        (
+            '[[alerts.receivers]]\nname = "a"\nwebhook_configs = [{ url_file = "/nowhere" }]',
+            ":4: alerts.receivers.0.webhook_configs.0.url_file: url_file /nowhere cannot be read",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", [["config", "check"], ["serve"]])
+def test_an_address_that_cannot_be_told_is_named_with_its_line(
+    tmp_path: Path, command: list[str], alerts: str, said: str
+) -> None:
+    options = config(tmp_path, f"[alerts]\n{alerts}\n")
+    ended = run_here(*command, *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"stallwatch: {options[1]}{said}")
+    assert "s3cret" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ('dbos]\nurl = "mysql://me:s3cret@h/x"', "engines.dbos.url: must begin with postgresql://"),
+        ('dbos]\nurl = "sqlite:///x"\nurl_file = "x"', "engines.dbos: set url or url_file, not both"),
+        ('dbos]\nurl_file = "/nowhere"', "engines.dbos.url_file: /nowhere cannot be read"),
+        ('dbos]\nurl = ["s3cret"]', "engines.dbos.url: "),
+        ('temporal]\napi_key_file = "/nowhere"', "engines.temporal: /nowhere: No such file"),
+        ('temporal]\nnamespaces = "one"', "engines.temporal.namespaces: must be a list"),
+        ('airflow]\ntoken_file = "/nowhere"', "engines.airflow.token_file: /nowhere cannot be read"),
+    ],
+)  # fmt: skip
+def test_an_engine_that_could_not_be_asked_is_named(
+    tmp_path: Path, section: str, said: str
+) -> None:
+    ended = run_here("config", "check", *config(tmp_path, f"[engines.{section}\n"))
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "s3cret" not in ended.err
 
 
 def test_everything_wrong_in_a_configuration_is_named(tmp_path: Path) -> None:
@@ -385,7 +436,7 @@ def test_a_bad_line_is_named_and_the_rest_is_imported(
 ) -> None:
     imported = ended["import"]
     assert imported.code == 2
-    assert imported.out == "4 events imported, 1 bad documents\n"
+    assert imported.out == "4 events imported, 1 bad document\n"
     (line,) = imported.err.splitlines()
     assert line.startswith(f"{place.folder / 'lines.ndjson'}, line 3: ")
     assert "step.exploded" in line
@@ -446,7 +497,7 @@ def test_names_from_senders_do_not_act_on_the_terminal(ended: dict[str, Ended]) 
     for name in ("hostile steps", "hostile executions", "hostile trace", "hostile report"):
         assert ended[name].code == 0
         assert "\N{REPLACEMENT CHARACTER}[31mred" in ended[name].out.replace("\\[", "["), name
-    assert ended["hostile import"].out == "3 events imported, 1 bad documents\n"
+    assert ended["hostile import"].out == "3 events imported, 1 bad document\n"
     # Programs get the name as it is, in JSON's own writing.
     assert ESCAPE not in ended["hostile JSON"].out
     assert RED in {row["execution_id"] for row in ended["hostile JSON"].data}

@@ -65,6 +65,10 @@ def test_the_words_are_alertmanagers() -> None:
         (receiver(slack_configs=[{"url": "https://x", "channel": "c"}]), "channel"),
         (receiver(pagerduty_configs=[{"routing_key": "k", "base_url": "http://x"}]), "base_url"),
         (receiver(webhook_configs=[{"url": "https://x", "timeout_s": 0}]), "timeout_s"),
+        (receiver(webhook_configs=[{"url": "ftp://x/y"}]), "http:// or https://"),
+        (receiver(slack_configs=[{"url": "https:///x"}]), "names a host"),
+        (receiver(webhook_configs=[{"url": "http://[::1"}]), "http:// or https://"),
+        ({"external_url": "nourl"}, "external_url"),
         ({"receivers": []}, "at least one"),
         ({"receivers": [{"name": "a"}, {"name": "a"}]}, "given twice"),
         ({"route": [{"receiver": "nobody"}]}, "no receiver 'nobody'"),
@@ -111,3 +115,7 @@ def test_a_secret_file_that_is_not_there_or_empty_is_named(tmp_path: Path) -> No
     (tmp_path / "empty").write_text("\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="empty"):
         read_secret(SlackConfig(url_file=tmp_path / "empty"), "url")
+    (tmp_path / "token").write_text("s3cret\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="token: must be an address") as caught:
+        read_secret(SlackConfig(url_file=tmp_path / "token"), "url")
+    assert "s3cret" not in str(caught.value)

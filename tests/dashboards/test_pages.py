@@ -128,6 +128,21 @@ def test_steps_page(client: TestClient) -> None:
     assert client.get("/steps?period=1y").status_code == 400
 
 
+def test_a_name_does_not_turn_the_rest_of_a_line(
+    client: TestClient, state: State, now: datetime
+) -> None:
+    state.save_findings([finding(now, title="charge \u202esgnah")])
+    page = client.get("/").text
+    assert ("charge \ufffdsgnah" in page, "\u202e" in page) == (True, False)
+    (raw,) = client.get("/api/findings").json()
+    assert raw["title"] == "charge \u202esgnah"
+
+
+def test_a_page_is_asked_only_what_it_knows(client: TestClient) -> None:
+    answer = client.get("/?status=bogus")
+    assert (answer.status_code, "status: is not a filter here" in answer.text) == (400, True)
+
+
 def test_a_step_leads_to_its_own_executions(client: TestClient) -> None:
     rows = client.get("/api/steps").json()
     page = Page(client.get("/steps?period=24h").text)

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from dashboards.web.asked import FILTERS
 from stallwatch.cli.main import app
 from stallwatch.model.findings import DETECTOR_IDS
 from stallwatch.simulator.scenario import load_scenario
@@ -57,6 +58,16 @@ def test_every_command_is_documented() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
     for command in commands():
         assert f"`{command}" in text, command
+
+
+def test_every_filter_of_the_api_is_documented() -> None:
+    text = (ROOT / "docs" / "web.md").read_text()
+    table = text.partition("### Filters")[2].partition("\n## ")[0]
+    documented = {
+        path.replace("executions/{id}", "execution"): tuple(re.findall(r"`(\w+)`", names))
+        for path, names in re.findall(r"^\| `/api/(\S+)` \| (.+) \|$", table, re.MULTILINE)
+    }
+    assert documented == {name: filters for name, filters in FILTERS.items() if filters}
 
 
 def test_the_scenario_that_is_shown_is_one(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The store on a ClickHouse server: the same engine behind real HTTP, in a process of its own."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from stallwatch.clock import SystemClock
 from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
 from stallwatch.model.events import StepEvent, event_from_dict
 from stallwatch.store import Body, Store, open_store
@@ -87,6 +89,32 @@ def test_events_become_attempts_executions_and_statistics(
     assert window["p50_s"] == pytest.approx(5, rel=0.03)
     [sender] = server_store.select("SELECT * FROM ingest_health")
     assert sender["accepted"] == len(events)
+
+
+def test_on_a_server_a_scratch_database_of_today_may_be_in_use(
+    server_store: Store, now: datetime
+) -> None:
+    with server_store.scratch("replay_9", now):
+        assert server_store.drop_left_over_scratch() == []
+        assert server_store.select("EXISTS DATABASE scratch_replay_9") == [{"result": 1}]
+
+
+def test_on_a_server_only_an_old_copy_of_ours_is_left_over(tmp_path: Path, now: datetime) -> None:
+    with twin(tmp_path) as port:
+        url = f"clickhouse://127.0.0.1:{port}"
+        store, killed = open_store(f"{url}/stallwatch"), open_store(f"{url}/scratch_replay_1")
+        somebodys = open_store(f"{url}/scratch_shop")
+        killed.migrate(now)
+        somebodys.migrate(now)
+        killed.engine.command_in_default("CREATE DATABASE scratch_detect_7")
+        killed.engine.command_in_default("CREATE TABLE scratch_detect_7.t (n Int8) ORDER BY n")
+        store.engine.create_database()
+        assert store.drop_left_over_scratch() == []
+        two_days_ago_s = SystemClock().now().timestamp() - 2 * 86_400
+        for file in tmp_path.rglob("*.sql"):
+            os.utime(file, (two_days_ago_s, two_days_ago_s))
+        assert store.drop_left_over_scratch() == ["scratch_replay_1"]
+        assert store.drop_left_over_scratch() == []
 
 
 def test_a_second_fold_in_the_same_session(server_store: Store, now: datetime) -> None:

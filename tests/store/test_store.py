@@ -58,6 +58,26 @@ def test_an_emptied_store_is_as_new(store: Store, now: datetime) -> None:
     assert sum(row["total_rows"] or 0 for row in seen[0] if row["name"] != "schema_ledger") > 5
 
 
+def scratch_names(store: Store) -> set[str]:
+    rows = store.select("SELECT name FROM system.databases WHERE startsWith(name, 'scratch_')")
+    return {str(row["name"]) for row in rows}
+
+
+def test_a_scratch_database_that_cannot_be_made_whole_leaves_nothing(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scratch_names(store)
+
+    def full(self: Store, *_args: object, **_more: object) -> None:
+        self.engine.create_database()
+        raise StoreUnavailable("no room")
+
+    monkeypatch.setattr(Store, "migrate", full)
+    with pytest.raises(StoreUnavailable), store.scratch("halfway", now):
+        pytest.fail("it was made")
+    assert scratch_names(store) == before
+
+
 def test_a_span_delivered_twice_is_one_span(store: Store, now: datetime) -> None:
     body = Body(request(Span("a", start_at=now)), now, "me")
     store.insert_otlp([body])

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -88,21 +89,22 @@ def play(
     """Receive the stored history again in a scratch database, and ask the detectors at each tick in (since, until].
 
     Each is asked by its own tick length; at the end and where something is expected all are.
-    What was received before `since` only teaches. `progress` is told how far it came. Raises InputError for an
-    expectation outside the time.
+    What was received before `since` only teaches. `progress` is told how far it came, and may
+    raise to end it. Raises InputError for an expectation outside the time.
     """
     for expectation in expectations:
         if not since <= expectation.at <= until:
             raise InputError(f"line {expectation.line}: {rfc3339(expectation.at)} is not replayed")
     episodes = _Episodes()
     problems: list[str] = []
-    with store.scratch(f"replay_{next(_numbers)}", since) as scratch:
+    with store.scratch(f"replay_{next(_numbers)}", since) as scratch, closing(State(None)) as state:
         copied = HistoryCopy(store, scratch, since, until)
         copied.definitions()
         copied.move_to(since)
-        state = State(None)
+        progress(since)
         brain = Brain(scratch, state, config, epoch=since)
         calibration = brain.calibrate(since)
+        progress(since)
         pace = Pace(SystemClock(), NoOpMeter("replay"))
         expected = {until, *(one.at for one in expectations)}
         for at in _ticks(since, until, every, expected):
@@ -119,7 +121,6 @@ def play(
                 if expectation.at == at:
                     problems += check_expectation(expectation, told)
             progress(at)
-        state.close()
     asked = {
         one.id for one in DETECTORS if config.wants(one.id) and (only is None or one.id in only)
     }

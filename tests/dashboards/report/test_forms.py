@@ -16,6 +16,7 @@ from dashboards.report import Format, render
 from dashboards.report.plots import survival_svg
 from dashboards.report.tables import FIELDS
 from stallwatch.errors import InputError
+from stallwatch.model.plain_text import one_line
 from stallwatch.model.recommendations import RECOMMENDATION_FIELDS
 from tests.dashboards.report.samples import NOW, SINCE, WINDOW, a_step, every_verdict
 
@@ -48,7 +49,7 @@ def test_csv_has_the_same_columns_and_leaves_unknown_cells_empty() -> None:
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
 def test_a_name_is_never_a_formula_in_a_spreadsheet(name: str) -> None:
     (row,) = csv.DictReader(io.StringIO(render([a_step(name)], "csv", *WINDOW)))
-    assert row["step"] == f"'{name}"
+    assert row["step"] == "'" + one_line(name)
 
 
 def test_nothing_to_report_is_said_in_every_form() -> None:
@@ -66,6 +67,13 @@ def test_another_format_is_refused() -> None:
 def test_times_are_shown_in_the_readers_zone() -> None:
     text = render([], "md", NOW.astimezone(timezone(timedelta(hours=2), "CEST")), SINCE, NOW)
     assert "From 2025-12-29 10:00 CEST to 2026-01-05 10:00 CEST" in text
+
+
+@pytest.mark.parametrize("form", ["html", "md", "csv"])
+def test_a_name_does_not_turn_the_rest_of_a_line(form: Format) -> None:
+    text = render([a_step("pay\u202egnihton\u2066")], form, *WINDOW)
+    assert "pay\ufffdgnihton\ufffd" in text
+    assert not {"\u202e", "\u2066"} & set(text)
 
 
 def test_a_hostile_name_stays_one_line_of_text_in_markdown() -> None:
