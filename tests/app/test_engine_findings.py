@@ -37,6 +37,7 @@ from tests.app.engine_play import (
     told,
 )
 from tests.app.running import Place, run_all, until
+from tests.collector.engines.stepfunctions_endpoint import set_aws_environment
 from tests.collector.engines.temporal_worker import DOOMED, FORGETFUL, NOBODY, QUEUE
 from tests.requirements import require
 
@@ -53,15 +54,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
         raise
     folder = tmp_path_factory.mktemp("findings")
     with ExitStack() as ending, asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "AKIATEST",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": str(folder / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():
-            patch.setenv(name, value)
+        set_aws_environment(patch, folder)
         play = Play(folder, ending, runner)
         play.build(command)
         begin(play)

@@ -10,6 +10,7 @@ from tests.collector.engines.stepfunctions_endpoint import (
     Endpoint,
     client_of,
     moto_server,
+    set_aws_environment,
 )
 
 
@@ -17,15 +18,7 @@ from tests.collector.engines.stepfunctions_endpoint import (
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("moto")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "AKIATEST",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": str(folder / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():
-            patch.setenv(name, value)
+        set_aws_environment(patch, folder)
         with moto_server(folder) as port:
             yield port
 

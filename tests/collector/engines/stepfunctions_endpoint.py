@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import pytest
 
 from stallwatch.clock import SystemClock
 
@@ -43,6 +44,19 @@ def free_port() -> int:
         port = probe.getsockname()[1]
         assert isinstance(port, int)
         return port
+
+
+def set_aws_environment(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Credentials that nobody has, and none of this machine's own."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIATEST",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(folder / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        patch.setenv(name, value)
 
 
 @contextmanager
