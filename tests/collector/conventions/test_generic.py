@@ -144,8 +144,9 @@ def test_a_root_that_is_a_step_does_not_end_its_execution(sandbox: Sandbox) -> N
     first, second = trace_id(), trace_id()
     of_first = {"execution_id": f"o-{first}"}
     below = span(first, 2, 1, name="GET /stock")
-    sandbox.deliver([marked(first, 1, "reserve"), below])
-    later = marked(second, 3, "charge", **of_first)
+    root = {"parent_span_id": ""}
+    sandbox.deliver([{**marked(first, 1, "reserve"), **root}, below])
+    later = marked(second, 3, "charge", **of_first) | root
     sandbox.deliver([{**later, "start_ns": START_NS + 60 * S, "end_ns": START_NS + 61 * S}])
     assert [row["status"] for row in sandbox.executions()] == ["running"]
     found = {row["step"]: row["status"] for row in sandbox.attempts()}
