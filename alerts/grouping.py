@@ -96,9 +96,9 @@ def regroup(
     `findings`: all that fire, and in any status those that the open incidents hold (one of them that is missing was
     deleted and counts as resolved). `acknowledged`: fingerprints that open, join and move nothing.
 
-    1. What fires is grouped by its cause, or with what tells of the same executions. A group goes on as the incident
-       that holds most of it already, else as the one that had this cause, else as one whose executions it tells of;
-       if another group has more of that incident, as a new one.
+    1. What fires is grouped by its cause, or with what tells the same of the same executions. A group goes on as the
+       incident that holds most of it already, else as the one that had this cause, else as one whose executions it
+       tells of; if another group has more of that incident, as a new one.
     2. An open incident takes the present state of its findings, without those that went to another.
     3. An incident of which nothing is left because its findings have another's cause, or because another tells of its
        executions now, is merged into that.
@@ -110,7 +110,10 @@ def regroup(
         for one in known.values()
         if one.status is Status.FIRING and one.fingerprint not in acknowledged
     ]
-    likeness = Likeness(open_incidents)
+    likeness = Likeness[str]()
+    for incident in open_incidents:
+        for one in incident.findings:
+            likeness.add(incident.id, one)
     likes = {one.fingerprint: likeness.of(one) for one in firing}
     moves = _moves(_groups(firing, open_incidents, likes), open_incidents, likes)
     opened = [_open(move, open_incidents, now) for move in moves if move.into is None]
@@ -170,7 +173,25 @@ def _groups(
                 or keys_of_groups.get(group_of(finding), key)
             )
         groups.setdefault(key, []).append(finding)
-    return groups
+    return _without_likes(groups)
+
+
+def _without_likes(groups: Mapping[Key, list[Finding]]) -> dict[Key, list[Finding]]:
+    """Groups that tell of the same executions are one. Of two causes neither gives way."""
+    likeness = Likeness[Key]()
+    apart: dict[Key, list[Finding]] = {}
+    for key in sorted(groups, key=lambda key: (not _is_cause(key), key)):
+        akin = sum((likeness.of(one) for one in groups[key]), Counter[Key]())
+        like = next((other for other, _ in akin.most_common(1)), key)
+        into = key if _is_cause(key) else like
+        apart.setdefault(into, []).extend(groups[key])
+        for one in groups[key]:
+            likeness.add(into, one)
+    return apart
+
+
+def _is_cause(key: Key) -> bool:
+    return key[0] != ""
 
 
 def _moves(

@@ -1,14 +1,15 @@
 """Which findings tell of one trouble though nothing but their executions says so.
 
 What stands still is told by one detector after another, as more becomes known of it: a late execution, a late step, a
-queue in which nothing ends. For who is told it is one trouble from the first to the last.
+queue in which nothing ends. So is what fails: an execution, the last attempt of its step, the burst that it is part of.
+For who is told it is one trouble from the first to the last.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
 
-from stallwatch.model.findings import Finding, Incident
+from stallwatch.model.findings import Finding
 
 STANDING_STILL: Final = frozenset(
     {
@@ -21,41 +22,61 @@ STANDING_STILL: Final = frozenset(
         "stalled_step",
     }
 )
+FAILING: Final = frozenset(
+    {
+        "error_burst",
+        "failed_execution",
+        "partial_failure",
+        "retries_exhausted",
+        "retry_storm",
+        "swallowed_error",
+        "throttled",
+        "timeout_burst",
+    }
+)
 MOST: Final = 0.5
 """Two findings tell of one trouble if so much of the smaller is in the other."""
 
-_Execution = tuple[str, str, str]
+Name = TypeVar("Name", bound=Hashable)
+_Execution = tuple[frozenset[str], str, str, str]
 
 
-class Likeness:
-    """The open incidents by the executions that stand still in them, and the detectors that say so."""
+class Likeness(Generic[Name]):
+    """Incidents, or groups that become some, by the executions that stand still or fail in them, and the detectors that
+    say so."""
 
-    def __init__(self, open_incidents: Iterable[Incident]) -> None:
-        self._said: dict[_Execution, set[tuple[str, str]]] = {}
-        self._sizes: dict[str, int] = {}
-        for incident in open_incidents:
-            still: set[_Execution] = set()
-            for finding in incident.findings:
-                for one in _standing_still(finding):
-                    still.add(one)
-                    self._said.setdefault(one, set()).add((incident.id, finding.detector))
-            self._sizes[incident.id] = len(still)
+    def __init__(self) -> None:
+        self._said: dict[_Execution, set[tuple[Name, str]]] = {}
+        self._sizes: Counter[tuple[Name, frozenset[str]]] = Counter()
 
-    def of(self, finding: Finding) -> Counter[str]:
-        """By incident, of how many executions of the finding another detector says there that they stand still, where
-        these are most of either."""
-        own = _standing_still(finding)
+    def add(self, name: Name, finding: Finding) -> None:
+        """Count a finding's executions to what has this name."""
+        for one in _told(finding):
+            said = self._said.setdefault(one, set())
+            self._sizes[name, one[0]] += all(other != name for other, _ in said)
+            said.add((name, finding.detector))
+
+    def of(self, finding: Finding) -> Counter[Name]:
+        """By name, how many executions of the finding another detector says the same of there, where these are most of
+        either."""
+        own = _told(finding)
         common = Counter(
-            id
+            (name, one[0])
             for one in own
-            for id in {id for id, by in self._said.get(one, ()) if by != finding.detector}
+            for name in {name for name, by in self._said.get(one, ()) if by != finding.detector}
         )
-        return Counter(
-            {id: n for id, n in common.items() if n >= MOST * min(len(own), self._sizes[id])}
-        )
+        of_family = Counter(family for family, *_ in own)
+        akin: Counter[Name] = Counter()
+        for (name, family), n in common.items():
+            if n >= MOST * min(of_family[family], self._sizes[name, family]):
+                akin[name] += n
+        return akin
 
 
-def _standing_still(finding: Finding) -> frozenset[_Execution]:
-    if finding.detector not in STANDING_STILL:
-        return frozenset()
-    return frozenset((finding.namespace, finding.engine, one) for one in finding.executions)
+def _told(finding: Finding) -> frozenset[_Execution]:
+    return frozenset(
+        (family, finding.namespace, finding.engine, one)
+        for family in (STANDING_STILL, FAILING)
+        if finding.detector in family
+        for one in finding.executions
+    )

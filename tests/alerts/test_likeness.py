@@ -31,28 +31,84 @@ def test_what_another_detector_says_of_the_same_executions_is_the_same_trouble()
 
 
 def test_a_cause_goes_on_as_the_incident_of_what_it_explains() -> None:
-    names = ("o-1", "o-2")
-    hangs = finding("hangs", executions=names, count=2)
+    hangs = finding("hangs", executions=("o-1", "o-2"), count=2)
     dead = replace(
-        finding("dead", detector="dead_queue", step="", executions=(*names, "o-3"), count=3),
+        finding("dead", detector="dead_queue", step="", executions=("o-1", "o-2", "o-3"), count=3),
         evidence={EVIDENCE: Cause(dimension="queue", value="payments").as_evidence()},
     )
     incident = opened(hangs)
     over = replace(hangs, status=Status.RESOLVED)
     (taken,) = regroup([incident], [over, dead], (), LATER)
     assert (taken.kind, taken.incident.id) == (Kind.CHANGED, incident.id)
-    # Where both fired for a while, the first is merged into the other when it ends.
-    both = regroup([incident], [hangs, dead], (), LATER)
-    others = [one.incident for one in both]
-    merged = {one.incident.id: one for one in regroup(others, [over, dead], (), LATER)}
-    assert merged[incident.id].reason is Reason.MERGED
+    # Nor is it another one while both fire, whichever of them was first.
+    for first in ([hangs], [hangs, dead]):
+        (alone,) = regroup([], first, (), NOW)
+        (both,) = regroup([alone.incident], [hangs, dead], (), LATER)
+        assert names(both.incident) == ["dead", "hangs"]
+        assert both.incident.key[:2] == ("queue", "payments")
+
+
+def test_what_is_told_by_another_incident_in_the_end_is_merged_into_it() -> None:
+    late = finding("late", detector="overdue_execution", step="")
+    hangs = finding("hangs", executions=("o-2",))
+    incidents = [one.incident for one in regroup([], [late, hangs], (), NOW)]
+    assert len(incidents) == 2
+    over = replace(late, status=Status.RESOLVED)
+    more = replace(hangs, executions=("o-1", "o-2"), count=2)
+    changes = {one.reason: one.incident for one in regroup(incidents, [over, more], (), LATER)}
+    assert changes[Reason.MERGED].merged_into == changes[Reason.ABSORBED].id
+
+
+def names(incident: Incident) -> list[str]:
+    return sorted(one.fingerprint for one in incident.findings)
+
+
+def failing(name: str, detector: str, *executions: str, step: str = "charge") -> Finding:
+    return finding(name, detector=detector, step=step, executions=executions, count=len(executions))
+
+
+def test_what_fails_in_the_same_executions_is_one_trouble() -> None:
+    failed = failing("failed", "failed_execution", "o-1", "o-2", step="")
+    burst = failing("burst", "error_burst", "o-1", "o-2", "o-3")
+    refused = replace(
+        failing("refused", "throttled", "o-2", "o-3", step=""),
+        evidence={EVIDENCE: Cause(dimension="downstream", value="bank").as_evidence()},
+    )
+    elsewhere = failing("elsewhere", "error_burst", "o-8", "o-9", step="ship")
+    together = ["burst", "failed", "refused"]
+    at_once = regroup([], [failed, burst, refused, elsewhere], (), NOW)
+    assert sorted(names(one.incident) for one in at_once) == [together, ["elsewhere"]]
+    incidents = [opened(failed)]
+    for known in ([failed, burst], [failed, burst, refused], [failed, burst, refused, elsewhere]):
+        incidents = [one.incident for one in regroup(incidents, known, (), LATER)]
+    told, other = incidents
+    assert names(told) == together
+    assert told.id == opened(failed).id
+    assert told.key[:2] == ("downstream", "bank")
+    assert names(other) == ["elsewhere"]
+
+
+def test_two_causes_stay_two_though_the_same_executions_fail() -> None:
+    one, other = (
+        replace(
+            failing(detector, detector, "o-1", "o-2"),
+            evidence={EVIDENCE: Cause(dimension="downstream", value=detector).as_evidence()},
+        )
+        for detector in ("error_burst", "timeout_burst")
+    )
+    assert len(regroup([], [one, other], (), NOW)) == 2
+
+
+def test_what_hangs_is_another_trouble_than_what_fails() -> None:
+    hangs = finding("hangs", executions=("o-1",))
+    assert len(regroup([], [hangs, failing("failed", "failed_execution", "o-1")], (), NOW)) == 2
 
 
 def test_another_step_or_execution_is_another_trouble() -> None:
     incident = opened(finding("f1"))
     other_step = finding("f2", step="ship")
     other_execution = finding("f3", detector="overdue_execution", step="", executions=("o-2",))
-    failing = finding("f4", detector="error_burst", step="")
-    present = [finding("f1"), other_step, other_execution, failing]
+    burst = finding("f4", detector="error_burst", step="")
+    present = [finding("f1"), other_step, other_execution, burst]
     kinds = [one.kind for one in regroup([incident], present, (), LATER)]
     assert sorted(kinds) == [Kind.KEPT, Kind.OPENED, Kind.OPENED, Kind.OPENED]
