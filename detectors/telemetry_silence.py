@@ -2,6 +2,7 @@
 can be seen. What only that sender reports is then unknown, not stalled."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,62 +14,149 @@ from stallwatch.model.findings import Observation, Severity
 from stallwatch.model.ticks import Tick
 
 SILENCE_MIN_S: Final = 60.0
+COMING_BACK_S: Final = 60.0
+"""For so long after nobody listened, senders may wait before they try again; and a sender that delivers what is old may
+pause for so long."""
+FRESH_S: Final = 10.0
+"""What is delivered within so many seconds, or 1.5 times as late as it usually is, is fresh."""
+FRESH_FACTOR: Final = 1.5
 OVERLAP: Final = timedelta(minutes=5)
 """A delivery may be committed a little after its receive time: read again what came shortly before
 the calibration."""
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
-    calibrated_at = min(context.calibration.at, tick.until)
-    return {"from": calibrated_at - OVERLAP, "until": tick.until}
+    late = {
+        sender: FRESH_FACTOR * learned.lateness_s
+        for sender, learned in context.calibration.senders.items()
+        if FRESH_FACTOR * learned.lateness_s > FRESH_S
+    }
+    return {
+        "from": _known_from(tick, context),
+        "until": tick.until,
+        # An array of nothing has no type.
+        "late_senders": ["", *late],
+        "late_s": [FRESH_S, *late.values()],
+        "fresh_s": FRESH_S,
+    }
 
 
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
-    """One observation for each silent sender; its name is the key."""
-    heard = dict(context.calibration.last_beats)
-    for row in rows:
-        heard[row["sender"]] = max(row["last_at"], heard.get(row["sender"], row["last_at"]))
+    """One observation for each silent sender, and a suspicion for each that has yet to come back; its name is the
+    key."""
+    nobody_listened = [row for row in rows if row["away_from"] is not None]
+    away = {(row["away_from"], row["last_at"]) for row in nobody_listened}
+    away.update(context.calibration.away)
+    heard = {row["sender"]: row for row in rows if row["away_from"] is None}
+    last_heard = dict(context.calibration.last_beats)
+    for sender, row in heard.items():
+        last_heard[sender] = max(row["last_at"], last_heard.get(sender, row["last_at"]))
     observations = []
     for sender, learned in sorted(context.calibration.senders.items()):
-        limit_s = max(learned.limit_s or 0.0, SILENCE_MIN_S)
-        silent_s = (tick.until - heard[sender]) / timedelta(seconds=1)
-        if learned.limit_s is not None and silent_s > limit_s:
-            observations.append(
-                _observe(sender, heard[sender], silent_s, limit_s, learned, context)
-            )
+        if learned.limit_s is None:
+            continue
+        limit_s = max(learned.limit_s, SILENCE_MIN_S)
+        judged = _Sender(sender, learned, last_heard[sender], limit_s)
+        found = judged.silent(tick, sorted(away), context)
+        if found is None and sender in heard:
+            found = judged.catching_up(tick, heard[sender], context)
+        if found is not None:
+            observations.append(found)
     return observations
 
 
-def _observe(
-    sender: str,
-    last_at: datetime,
-    silent_s: float,
-    limit_s: float,
-    learned: Learned,
-    context: Context,
-) -> Observation:
-    return Observation(
-        detector=DETECTOR.id,
-        severity=context.severity(("", "", "", ""), Severity.CRITICAL),
-        key=sender,
-        since=last_at,
-        title=f"Nothing more is heard from {sender}",
-        explanation=(
-            f"{sender} has sent nothing since {clock(last_at)}, for {format_duration(silent_s)}. "
-            f"{compared(learned, 'pause')} {sureness(learned, 'pause', SILENCE_MIN_S)} "
-            "As long as nothing comes, findings that rest on what it reports are unknown."
-        ),
-        evidence={
-            "sender": sender,
-            "threshold_s": round(limit_s, 3),
-            "age_s": round(silent_s, 3),
-            **learned_evidence(learned),
-        },
-        next_steps=(
-            f"Look whether {sender} is running and can reach the collector.",
-            "Look at the collector's own log and at ingest_health for refused data.",
-        ),
-    )
+@dataclass(frozen=True)
+class _Sender:
+    name: str
+    learned: Learned
+    last_at: datetime
+    limit_s: float
+
+    def silent(
+        self, tick: Tick, away: Sequence[tuple[datetime, datetime]], context: Context
+    ) -> Observation | None:
+        """Silent for longer than it may be. What nobody listened to was no silence; in the first minute after it the
+        sender is only suspected. `away`: when nobody listened, in this order."""
+        unheard = [one for one in away if one[1] > self.last_at]
+        since = [self.last_at, *(ended_at for _, ended_at in unheard)]
+        until = [*(began_at for began_at, _ in unheard), tick.until]
+        if any(_seconds(*one) > self.limit_s for one in zip(since, until, strict=True)):
+            return self._silent(tick, context)
+        if not unheard or _seconds(since[-1], tick.until) > COMING_BACK_S:
+            return None
+        began_at, back_at = unheard[-1]
+        return self._suspected(
+            context,
+            back_at,
+            f"{self.name} was not heard again yet",
+            f"Nobody listened from {clock(began_at)} to {clock(back_at)}, and {self.name} has not been heard since. "
+            "Until it is, or a minute has passed, findings that rest on what it reports are unknown.",
+        )
+
+    def catching_up(self, tick: Tick, row: Row, context: Context) -> Observation | None:
+        """What it delivers, and has delivered for longer than it may be silent, is old: so is what it has yet to
+        tell."""
+        fresh_at = max(row["fresh_at"], _known_from(tick, context))
+        stale = _seconds(fresh_at, row["told_at"]) > self.limit_s
+        if not stale or _seconds(row["told_at"], tick.until) > COMING_BACK_S:
+            return None
+        return self._suspected(
+            context,
+            fresh_at,
+            f"{self.name} is catching up",
+            f"The newest that {self.name} has delivered was {format_duration(row['lag_s'])} old, and it has delivered "
+            f"nothing fresh since {clock(fresh_at)}. Until it does, findings that rest on what it reports are unknown: "
+            "what is open may have ended long ago.",
+        )
+
+    def _suspected(
+        self, context: Context, since: datetime, title: str, explanation: str
+    ) -> Observation:
+        return Observation(
+            detector=DETECTOR.id,
+            severity=context.severity(("", "", "", ""), Severity.CRITICAL),
+            key=self.name,
+            since=since,
+            title=title,
+            explanation=explanation,
+            evidence={"sender": self.name},
+            next_steps=(f"Look whether {self.name} can reach the collector.",),
+            suspected=True,
+        )
+
+    def _silent(self, tick: Tick, context: Context) -> Observation:
+        silent_s = _seconds(self.last_at, tick.until)
+        return Observation(
+            detector=DETECTOR.id,
+            severity=context.severity(("", "", "", ""), Severity.CRITICAL),
+            key=self.name,
+            since=self.last_at,
+            title=f"Nothing more is heard from {self.name}",
+            explanation=(
+                f"{self.name} has sent nothing since {clock(self.last_at)}, for {format_duration(silent_s)}. "
+                f"{compared(self.learned, 'pause')} {sureness(self.learned, 'pause', SILENCE_MIN_S)} "
+                "As long as nothing comes, findings that rest on what it reports are unknown."
+            ),
+            evidence={
+                "sender": self.name,
+                "threshold_s": round(self.limit_s, 3),
+                "age_s": round(silent_s, 3),
+                **learned_evidence(self.learned),
+            },
+            next_steps=(
+                f"Look whether {self.name} is running and can reach the collector.",
+                "Look at the collector's own log and at ingest_health for refused data.",
+            ),
+        )
+
+
+def _known_from(tick: Tick, context: Context) -> datetime:
+    """Since when the rows tell of deliveries."""
+    return min(context.calibration.at, tick.until) - OVERLAP
+
+
+def _seconds(begin: datetime, end: datetime) -> float:
+    return (end - begin) / timedelta(seconds=1)
 
 
 DETECTOR: Final = Detector("telemetry_silence", 5.0, judge, parameters)

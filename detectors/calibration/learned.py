@@ -137,6 +137,8 @@ class Calibration:
     """By version inside, as steps."""
     senders: Mapping[str, Learned] = field(default_factory=dict)
     last_beats: Mapping[str, datetime] = field(default_factory=dict)
+    away: tuple[tuple[datetime, datetime], ...] = ()
+    """When nobody listened, since the oldest delivery that is known."""
     retries: Mapping[StepKey, RetryHabit] = field(default_factory=dict)
     queue_waits: Mapping[StepKey, Learned] = field(default_factory=dict)
     """From the scheduling of an attempt to its start."""

@@ -1,4 +1,5 @@
--- How long each sender is silent between two deliveries.
+-- How long each sender is silent between two deliveries. While nobody listened (`away`), nobody knows.
+WITH (SELECT groupArray((began_at, ended_at)) FROM away_log WHERE ended_at > {from:DateTime64(6, 'UTC')}) AS away
 SELECT
     sender,
     count() AS n,
@@ -12,7 +13,8 @@ FROM
 (
     SELECT
         sender, received_at, lag_s,
-        dateDiff('microsecond', lagInFrame(received_at, 1, received_at) OVER (PARTITION BY sender ORDER BY received_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), received_at) / 1e6 AS gap_s,
+        lagInFrame(received_at, 1, received_at) OVER (PARTITION BY sender ORDER BY received_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before_at,
+        if(arrayExists(one -> one.1 < received_at AND one.2 > before_at, away), 0, dateDiff('microsecond', before_at, received_at) / 1e6) AS gap_s,
         gap_s - lag_s + lagInFrame(lag_s, 1, lag_s) OVER (PARTITION BY sender ORDER BY received_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS went_on_s,
         accepted > 0 AND (lag_s <= 60 OR abs(went_on_s) < 2 * gap_s) AS is_told_live
     FROM sender_beat

@@ -54,6 +54,11 @@ class HistoryCopy:
         WHERE received_at >= {{since:DateTime64(6, 'UTC')}}
             AND received_at < {{upto:DateTime64(6, 'UTC')}}
             AND received_at >= {{past:DateTime64(6, 'UTC')}}"""
+    _AWAY: Final = """
+        INSERT INTO `{target}`.away_log
+        SELECT *
+        FROM away_log
+        WHERE ended_at >= {{since:DateTime64(6, 'UTC')}} AND ended_at < {{upto:DateTime64(6, 'UTC')}}"""
 
     def __init__(self, source: Store, target: Store, first: datetime, at: datetime) -> None:
         """`first`: when detectors begin. Nothing that was received at or after `at` will be copied."""
@@ -102,4 +107,5 @@ class HistoryCopy:
             # What is received from then on is wanted as a whole.
             events += self._WANTED
         self._source.engine.command(events, parameters)
-        self._source.engine.command(self._BEATS.format(target=database), parameters)
+        for copied in (self._BEATS, self._AWAY):
+            self._source.engine.command(copied.format(target=database), parameters)

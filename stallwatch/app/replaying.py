@@ -2,12 +2,12 @@
 (`detect --at`). Both work in a database and a state of their own: nothing is written that anyone
 else reads, and no one is told."""
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Final
 
 from detectors.brain import Brain
@@ -31,8 +31,6 @@ WARM_UP_TICKS: Final = tuple(
 )
 """How long before the moment asked for the detectors are asked as well: when a finding began is
 known that finely."""
-
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def detect_at(
         kept = format_duration(retention_s)
         raise InputError(f"{rfc3339(at)} is beyond what is kept: events are deleted after {kept}")
     epoch = at - WARM_UP
-    with store.scratch(f"detect_{next(_numbers)}", at) as scratch, closing(State(None)) as state:
+    with store.scratch(f"detect_{token_hex(4)}", at) as scratch, closing(State(None)) as state:
         copied = HistoryCopy(store, scratch, epoch, at)
         copied.definitions()
         copied.move_to(epoch)

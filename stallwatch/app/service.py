@@ -30,6 +30,7 @@ from stallwatch.app.access import (
     shelf_folder,
     spool_folder,
 )
+from stallwatch.app.alive import EVERY_S, Alive
 from stallwatch.app.caught_up import CaughtUp
 from stallwatch.app.claim import Claim
 from stallwatch.app.control import GoOn, LongWork, control_app
@@ -154,7 +155,9 @@ class Service:
             settings.engines.shelf_max_bytes,
         )
         self._pollings: list[Polling] = []
+        self._alive: Alive | None = None
         if Role.COLLECTOR in self.roles:
+            self._alive = Alive(self.store, self.state, clock)
             self._pollings = self.collector.pollings(settings.engines, self.state)
         for polling in self._pollings:
             self._on_stop(f"poll-{polling.name}", polling.close)
@@ -220,6 +223,9 @@ class Service:
 
     def _listen_for_senders(self) -> str:
         """Serve OTLP and events; returns the address for this machine's commands."""
+        if self._alive is not None:
+            self._alive.begin()
+            self._on_stop("listening", self._alive.end)
         config, tls, app = self.settings.collector, self._collector_tls, self.collector.http_app
         listener = bind("collector.otlp_http", config.otlp_http)
         context = None if tls is None else tls.context
@@ -299,6 +305,8 @@ class Service:
         now = self._clock.now()
         every = partial(self._ticker.every, first_at=now)
         every(STATISTICS_S, "statistics", self._statistics)
+        if self._alive is not None:
+            every(EVERY_S, "listening", self._alive.note)
         if Role.DETECTORS in self.roles:
             # The first tick learns by itself; later, ticks go on with what was known while all is learned anew.
             every(LOOK_S, "calibrate", self._calibrate, executor="calibration")
@@ -331,6 +339,9 @@ class Service:
 
     def _tick(self) -> None:
         """Judge as of the moment up to which everything received is folded: what only waits here is not late."""
+        if self._alive is not None:
+            # Before anything is judged: this process may have been frozen.
+            self._alive.note()
         now = self._clock.now()
         due = self._pace.due(now)
         judged_at = min(now, self.collector.batcher.oldest_waiting_at() or now)

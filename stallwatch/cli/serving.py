@@ -14,6 +14,7 @@ from stallwatch.app.demo.run import run_demo
 from stallwatch.app.demo.temporal import run_temporal_demo
 from stallwatch.app.roles import parse_roles
 from stallwatch.app.service import Service
+from stallwatch.app.stopping import wait_until_told
 from stallwatch.cli.common import CLOCK, ConfigOption, err, out, settings_from
 from stallwatch.config import check_secrets
 from stallwatch.telemetry import configure_logging
@@ -52,7 +53,7 @@ def serve(
     ):
         if where:
             console.print(f"{what}: {where}", style="bold", highlight=False)
-    stopping.wait()
+    wait_until_told(stopping)
     service.stop()
 
 

@@ -18,6 +18,7 @@ HOUSEKEEPING: Final = (
     ("generic_trace", "fromUnixTimestamp64Micro(toInt64(batch))", 8 * 86_400.0),
     ("dirty_window", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("sender_beat", "received_at", 8 * 86_400.0),
+    ("away_log", "ended_at", 8 * 86_400.0),
     ("quarantine", "received_at", 30 * 86_400.0),
 )
 """(table, its time, seconds kept): what only serves the service itself."""

@@ -41,7 +41,7 @@ WHERE database = {database:String} AND total_rows > 0 AND name != 'schema_ledger
 _LEFT_OVER_HERE: Final = """SELECT name AS database FROM system.databases
 WHERE startsWith(name, {prefix:String}) ORDER BY database"""
 _LEFT_OVER_ON_SERVER: Final = """SELECT database FROM system.tables
-WHERE match(database, concat('^', {prefix:String}, '(detect|replay)_[0-9]+$'))
+WHERE match(database, concat('^', {prefix:String}, '(detect|replay)_[0-9a-f]+$'))
     AND database != currentDatabase()
 GROUP BY database
 HAVING countIf(name IN ('schema_ledger', 'step_event_log', 'execution_fold')) = 3
@@ -204,6 +204,17 @@ class Store:
         took_s = (ended_at - began_at) / timedelta(seconds=1)
         row = (sender, namespace, ended_at, 0, 0, 0, took_s, False)
         self.engine.insert_rows("sender_beat", _BEAT_COLUMNS, [row])
+
+    def note_away(self, began_at: datetime, ended_at: datetime) -> None:
+        """Note that nobody took what senders sent in [began_at, ended_at)."""
+        self.engine.insert_rows("away_log", ("began_at", "ended_at"), [(began_at, ended_at)])
+
+    def heard_last(self, after: datetime, before: datetime) -> list[datetime]:
+        """When something was received last in the open interval; empty: nothing was."""
+        sql = """SELECT max(received_at) AS at FROM sender_beat
+            WHERE received_at > {after:DateTime64(6, 'UTC')} AND received_at < {before:DateTime64(6, 'UTC')}
+            HAVING count() > 0"""
+        return [row["at"] for row in self.engine.rows(sql, {"after": after, "before": before})]
 
     def write_findings(self, findings: Sequence[Finding], now: datetime) -> None:
         """Copy transitions of findings; the same (fingerprint, number) twice is one row."""

@@ -102,7 +102,7 @@ def test_on_a_server_a_scratch_database_of_today_may_be_in_use(
 def test_on_a_server_only_an_old_copy_of_ours_is_left_over(tmp_path: Path, now: datetime) -> None:
     with twin(tmp_path) as port:
         url = f"clickhouse://127.0.0.1:{port}"
-        store, killed = open_store(f"{url}/stallwatch"), open_store(f"{url}/scratch_replay_1")
+        store, killed = open_store(f"{url}/stallwatch"), open_store(f"{url}/scratch_replay_1f0e9b")
         somebodys = open_store(f"{url}/scratch_shop")
         killed.migrate(now)
         somebodys.migrate(now)
@@ -113,7 +113,7 @@ def test_on_a_server_only_an_old_copy_of_ours_is_left_over(tmp_path: Path, now: 
         two_days_ago_s = SystemClock().now().timestamp() - 2 * 86_400
         for file in tmp_path.rglob("*.sql"):
             os.utime(file, (two_days_ago_s, two_days_ago_s))
-        assert store.drop_left_over_scratch() == ["scratch_replay_1"]
+        assert store.drop_left_over_scratch() == ["scratch_replay_1f0e9b"]
         assert store.drop_left_over_scratch() == []
 
 

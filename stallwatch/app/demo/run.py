@@ -15,6 +15,7 @@ from stallwatch.app.demo.player import Player
 from stallwatch.app.demo.roads import EventRoad, Road, SpanRoad
 from stallwatch.app.demo.stage import Stage, Watch
 from stallwatch.app.reporting import recommendations
+from stallwatch.app.stopping import wait_until_told
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.model.events import StepEvent
@@ -58,7 +59,7 @@ def run_demo(
         console.print(Text(f"Pages: {service.web_url}"))
         if stay and not stopping.is_set():
             console.print("The shop stays open. Ctrl-C ends it.")
-            stopping.wait()
+            wait_until_told(stopping)
         player.stop()
         return watch.passed() and tight[0]
     finally:

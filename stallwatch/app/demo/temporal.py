@@ -27,6 +27,7 @@ from stallwatch.app.demo.temporal_story import (
     UNREAD,
     WAITS,
 )
+from stallwatch.app.stopping import wait_until_told
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.model.durations import format_duration
@@ -83,7 +84,7 @@ def run_temporal_demo(
         console.print(Text(f"Pages: {service.web_url}"))
         if stay and not stopping.is_set():
             console.print("The shop stays open. Ctrl-C ends it.")
-            stopping.wait()
+            wait_until_told(stopping)
     return watch.passed() and seen
 
 

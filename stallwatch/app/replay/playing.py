@@ -1,10 +1,10 @@
 """Detectors over stored history, tick by tick, and what they called when."""
 
-import itertools
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Final
 
 from opentelemetry.metrics import NoOpMeter
@@ -27,8 +27,6 @@ from stallwatch.store.state import State
 TICKS_USUAL: Final = 300
 TICKS_MAX: Final = 20_000
 TICK_MIN: Final = timedelta(seconds=5)
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -97,7 +95,7 @@ def play(
             raise InputError(f"line {expectation.line}: {rfc3339(expectation.at)} is not replayed")
     episodes = _Episodes()
     problems: list[str] = []
-    with store.scratch(f"replay_{next(_numbers)}", since) as scratch, closing(State(None)) as state:
+    with store.scratch(f"replay_{token_hex(4)}", since) as scratch, closing(State(None)) as state:
         copied = HistoryCopy(store, scratch, since, until)
         copied.definitions()
         copied.move_to(since)
