@@ -93,6 +93,45 @@ CASES: dict[str, tuple[list[tuple[float, str, dict[str, Any]]], list[tuple[str, 
         [("", 1, "completed"), ("#2", 1, "completed")],
     ),
     "no time at all": ([(1, "started", {}), (1, "completed", {})], [("", 1, "completed")]),
+    "a loop within one microsecond, with signs of life": (
+        [
+            *((0, "started", {}), (1, "heartbeat", {})),
+            *((2, "completed", {}), (2, "started", {}), (3, "completed", {})),
+        ],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "what was scheduled begins and ends at once, twice": (
+        [
+            *((0, "scheduled", {}), (2, "started", {}), (2, "completed", {})),
+            *((3, "scheduled", {}), (5, "started", {}), (5, "completed", {})),
+        ],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "what was scheduled begins and fails at once": (
+        [
+            *((0, "scheduled", {}), (2, "started", {}), (2, "failed", {})),
+            *((3, "started", {}), (4, "completed", {})),
+        ],
+        [("", 1, "failed"), ("", 2, "completed")],
+    ),
+    "a wait that goes on and ends at once, twice": (
+        [
+            *((0, "waiting", {}), (2, "started", {}), (2, "completed", {})),
+            *((3, "waiting", {}), (5, "started", {}), (5, "completed", {})),
+        ],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "a wait behind a start that goes on and ends at once": (
+        [
+            *((0, "started", {}), (1, "waiting", {}), (2, "started", {}), (2, "completed", {})),
+            (3, "waiting", {}),
+        ],
+        [("", 1, "completed"), ("#2", 1, "waiting")],
+    ),
+    "a wait that is over when the next call begins": (
+        [(0, "waiting", {}), (2, "completed", {}), (2, "started", {}), (3, "completed", {})],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
     "a retry within one microsecond": (
         [(0, "started", {}), (1, "failed", {}), (1, "retrying", {}), (1, "started", {})],
         [("", 1, "failed"), ("", 2, "running")],
