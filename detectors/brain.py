@@ -27,7 +27,7 @@ from detectors.registry import DETECTORS
 from detectors.signs import Signs, look_for_signs
 from detectors.statistics.threshold import RATCHET_FACTOR
 from stallwatch.config import DetectorsConfig
-from stallwatch.errors import StoreOverBudget
+from stallwatch.errors import StoreOverBudget, StoreUnavailable
 from stallwatch.model.findings import Finding, Observation, Status
 from stallwatch.model.ticks import Tick
 from stallwatch.store import Store
@@ -195,6 +195,14 @@ class Brain:
                 skipped += [one for one in self.findings() if one.detector == detector.id]
                 if self._pace is not None:
                     self._pace.skipped(detector.id)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                # Whatever is wrong with it, the others go on; who asks once wants to know.
+                if self._pace is None:
+                    raise
+                skipped += [one for one in self.findings() if one.detector == detector.id]
+                self._pace.failed(detector.id, error)
         return said
 
     def _ask(

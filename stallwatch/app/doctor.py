@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -21,6 +21,8 @@ from stallwatch.store import Store
 
 FREE_BYTES_MIN: Final = 1024**3
 TIMEOUT_S: Final = 5.0
+IDLE_S: Final = 60.0
+"""Detectors that have not judged for so long are in trouble: the first judgement, which learns, takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
     holder = serving(settings)
     if holder is not None:
         yield from _service(holder)
+        yield from _detectors(holder)
     else:
         yield Result("service", True, "no serve holds this store")
         for key, address in (
@@ -78,6 +81,18 @@ def _service(holder: Serving) -> Iterator[Result]:
         except httpx.HTTPError as error:
             ok, detail = False, f"{url}: {error}"
         yield Result(name, ok, detail)
+
+
+def _detectors(holder: Serving) -> Iterator[Result]:
+    """Whether they judge, and which of them fail."""
+    told: dict[str, Any] = ask(holder, "detectors") if holder.web else {}
+    if not told:
+        return
+    idle = f"nothing was judged for {format_duration(told['idle_s'])}"
+    judge = told["idle_s"] <= IDLE_S
+    yield Result("detectors", judge, "judge" if judge else f"{idle}: look at the log of `serve`")
+    for name, error in sorted(told["failing"].items()):
+        yield Result(f"detector {name}", False, f"fails: {error}")
 
 
 def _engines(settings: Settings, holder: Serving | None) -> Iterator[Result]:

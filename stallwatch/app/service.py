@@ -165,6 +165,7 @@ class Service:
         self._past_came = threading.Event()
         """Somebody imported a past, and thresholds should not wait for the next hour."""
         self._started = False
+        self._judged_at = clock.now()
         self._long_work = LongWork()
 
     def _migrate(self, store: LateStore) -> None:
@@ -282,6 +283,7 @@ class Service:
                 "engines": self._engines,
                 "feedback": self._feedback,
                 "budget": lambda _fields: self._budget(),
+                "detectors": lambda _fields: self._detecting(),
             },
             {"detect": self._detect, "replay": self._replay},
             self._long_work,
@@ -358,6 +360,14 @@ class Service:
                 labels = {"detector": finding.detector, "status": finding.status.value}
                 self._transitions.add(1, labels)
             self._pace.asked(due, now)
+            self._judged_at = now
+
+    def _detecting(self) -> dict[str, Any]:
+        """For how many seconds detectors have not judged, and which of them fail; nothing where they do not run."""
+        if Role.DETECTORS not in self.roles:
+            return {}
+        idle_s = (self._clock.now() - self._judged_at) / timedelta(seconds=1)
+        return {"idle_s": idle_s, "failing": dict(self._pace.failing)}
 
     def _calibrate(self) -> None:
         if not (self._past_came.is_set() or self.brain.has_to_learn(self._clock.now())):

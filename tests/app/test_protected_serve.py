@@ -154,6 +154,7 @@ def test_commands_still_work(protected: Protected, tmp_path: Path) -> None:
     assert "1 tokens" in said["collector protection"]
     assert "TLS with client certificates" in said["collector protection"]
     assert said["web protection"].endswith("TLS")
+    assert said["detectors"] == "judge"
 
 
 def test_the_way_for_commands_is_closed_to_others(protected: Protected) -> None:

@@ -1,18 +1,20 @@
-"""A slow detector is skipped and rests; the others are asked as before."""
+"""A detector that is slow is skipped and rests, one that fails is told; the others are asked as before."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from opentelemetry.metrics import NoOpMeter
 
+from detectors import stalled_step
 from detectors.brain import Brain
 from detectors.pace import REST, Pace
 from detectors.registry import DETECTORS
 from stallwatch.clock import ManualClock
 from stallwatch.config import load_detectors
-from stallwatch.errors import StoreOverBudget
+from stallwatch.errors import StoreOverBudget, StoreUnavailable
 from stallwatch.model.events import event_from_dict
 from stallwatch.store import Store
 from stallwatch.store.state import State
@@ -52,18 +54,15 @@ class Skips(Pace):
         self.told.append(detector)
 
 
-def hang(store: Store, at: datetime) -> None:
-    for event, step in (("workflow.started", ""), ("step.started", "charge")):
-        said = {
-            "event": event,
-            "time": at,
-            "workflow": "order",
-            "execution_id": "o-1",
-            "step": step,
-        }
-        more = {"timeout_s": 60.0 if step else 90.0}
-        store.insert_events([event_from_dict({**said, **more}, at)], at, "test")
+def say(store: Store, at: datetime, execution_id: str, event: str, **more: Any) -> None:
+    said = {"event": event, "time": at, "workflow": "order", "execution_id": execution_id}
+    store.insert_events([event_from_dict({**said, **more}, at)], at, "test")
     store.fold(at)
+
+
+def hang(store: Store, at: datetime) -> None:
+    say(store, at, "o-1", "workflow.started", timeout_s=90.0)
+    say(store, at, "o-1", "step.started", step="charge", timeout_s=60.0)
 
 
 def test_over_its_budget_a_detector_keeps_its_findings_and_they_explain_on(
@@ -105,6 +104,52 @@ def test_what_a_detector_over_its_budget_never_told_is_told_by_another(
     monkeypatch.setattr(store, "select", slow)
     (found,) = brain.tick(now + timedelta(minutes=5), ["stalled_step", "overdue_execution"])
     assert found.detector == "overdue_execution"
+
+
+def test_one_that_fails_holds_up_no_other(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its findings stay and explain on; it is told that it fails, once for each way, and that it works again."""
+    caplog.set_level("INFO", "detectors.pace")
+    pace = Pace(ManualClock(now), NoOpMeter("test"))
+    brain = Brain(store, State(None), load_detectors({}, "test"), now, pace)
+    brain.calibrate(now)
+    hang(store, now)
+    asked = ["stalled_step", "overdue_execution"]
+    (first,) = brain.tick(now + timedelta(minutes=5), asked)
+    broken = replace(stalled_step.DETECTOR, judge=lambda *_: [][0])
+    failing = [broken if one.id == broken.id else one for one in DETECTORS]
+    say(store, now + timedelta(minutes=5), "o-2", "workflow.started", timeout_s=20.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("detectors.brain.DETECTORS", failing)
+        for minute in (6, 7):
+            found = brain.tick(now + timedelta(minutes=minute), asked)
+            assert [one.detector for one in found] == ["overdue_execution"] * (minute == 6)
+        assert pace.failing == {"stalled_step": "IndexError: list index out of range"}
+        # Who asks once is not to take silence for health.
+        alone = Brain(store, State(None), load_detectors({}, "test"), now)
+        with pytest.raises(IndexError):
+            alone.tick(now + timedelta(minutes=7), asked)
+    assert first.fingerprint in {one.fingerprint for one in brain.findings()}
+    brain.tick(now + timedelta(minutes=8), asked)
+    assert pace.failing == {}
+    assert [one.message for one in caplog.records] == ["detector fails", "detector works again"]
+
+
+def test_that_the_store_is_away_is_no_fault_of_a_detector(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = Pace(ManualClock(now), NoOpMeter("test"))
+    brain = Brain(store, State(None), load_detectors({}, "test"), now, pace)
+    brain.calibrate(now)
+
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(store, "select", away)
+    with pytest.raises(StoreUnavailable):
+        brain.tick(now + timedelta(minutes=5))
+    assert pace.failing == {}
 
 
 def test_a_statement_over_its_budget_is_stopped(store: Store) -> None:
