@@ -84,6 +84,14 @@ class Context:
             return until
         return min(until, asked_at)
 
+    def away(self, since: datetime, until: datetime) -> timedelta:
+        """For how long between two times nobody listened: what did not arrive then is not lost."""
+        spells = (
+            min(ended_at, until) - max(began_at, since)
+            for began_at, ended_at in self.calibration.away
+        )
+        return sum((one for one in spells if one > timedelta(0)), timedelta(0))
+
     def severity(self, place: Place, default: Severity) -> Severity:
         """The severity that a policy sets for this place, else `default`."""
         said = self.config.policy_for("severity", *place)

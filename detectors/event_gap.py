@@ -105,7 +105,8 @@ def _sorted_out(tick: Tick, gaps: Sequence[Gap], context: Context) -> tuple[list
         told_until = gap.noticed_at + confirm + ttl
         if gap.noticed_at < tick.epoch or told_until <= tick.until:
             continue
-        if gap.noticed_at + confirm <= tick.until:
+        away = context.away(gap.noticed_at, tick.until)
+        if gap.noticed_at + confirm + away <= tick.until:
             confirmed.append(gap)
         elif gap.noticed_at + lateness < tick.until:
             suspected.append(gap)

@@ -258,7 +258,8 @@ def _sorted_out(tick: Tick, gaps: list[Gap], context: Context) -> tuple[list[Gap
     for gap in sorted(gaps, key=lambda one: (one.noticed_at, one.execution_id)):
         if gap.noticed_at < tick.epoch or gap.noticed_at + _reach(context) <= tick.until:
             continue
-        if gap.noticed_at + confirm <= tick.until:
+        away = context.away(gap.noticed_at, tick.until)
+        if gap.noticed_at + confirm + away <= tick.until:
             confirmed.append(gap)
         elif gap.noticed_at + lateness < tick.until:
             suspected.append(gap)

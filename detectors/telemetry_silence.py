@@ -27,9 +27,9 @@ the calibration."""
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
     late = {
-        sender: FRESH_FACTOR * learned.lateness_s
-        for sender, learned in context.calibration.senders.items()
-        if FRESH_FACTOR * learned.lateness_s > FRESH_S
+        sender: FRESH_FACTOR * lag_s
+        for sender, lag_s in context.calibration.usual_lags_s.items()
+        if FRESH_FACTOR * lag_s > FRESH_S
     }
     return {
         "from": _known_from(tick, context),
@@ -59,7 +59,7 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
         judged = _Sender(sender, learned, last_heard[sender], limit_s)
         found = judged.silent(tick, sorted(away), context)
         if found is None and sender in heard:
-            found = judged.catching_up(tick, heard[sender], context)
+            found = judged.catching_up(tick, heard[sender], max(away, default=None), context)
         if found is not None:
             observations.append(found)
     return observations
@@ -93,11 +93,19 @@ class _Sender:
             "Until it is, or a minute has passed, findings that rest on what it reports are unknown.",
         )
 
-    def catching_up(self, tick: Tick, row: Row, context: Context) -> Observation | None:
-        """What it delivers, and has delivered for longer than it may be silent, is old: so is what it has yet to
-        tell."""
+    def catching_up(
+        self,
+        tick: Tick,
+        row: Row,
+        last_away: tuple[datetime, datetime] | None,
+        context: Context,
+    ) -> Observation | None:
+        """What it delivers, and has delivered for longer than it may be silent or since somebody listens again, is old:
+        so is what it has yet to tell."""
         fresh_at = max(row["fresh_at"], _known_from(tick, context))
         stale = _seconds(fresh_at, row["told_at"]) > self.limit_s
+        if last_away is not None:
+            stale |= fresh_at < last_away[1] <= row["told_at"]
         if not stale or _seconds(row["told_at"], tick.until) > COMING_BACK_S:
             return None
         return self._suspected(

@@ -137,6 +137,8 @@ class Calibration:
     """By version inside, as steps."""
     senders: Mapping[str, Learned] = field(default_factory=dict)
     last_beats: Mapping[str, datetime] = field(default_factory=dict)
+    usual_lags_s: Mapping[str, float] = field(default_factory=dict)
+    """How late senders deliver, but for one delivery in ten."""
     away: tuple[tuple[datetime, datetime], ...] = ()
     """When nobody listened, since the oldest delivery that is known."""
     retries: Mapping[StepKey, RetryHabit] = field(default_factory=dict)

@@ -81,6 +81,7 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         executions=learn_executions(executions, allowance),
         senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence"), now),
         last_beats={row["sender"]: row["last_at"] for row in senders},
+        usual_lags_s={row["sender"]: row["usual_lag_s"] for row in senders},
         away=tuple((row["began_at"], row["ended_at"]) for row in store.select(_AWAY, week)),
         retries=learn_retries(store, now),
         bursts=learn_bursts(store, now),

@@ -7,6 +7,7 @@ SELECT
     groupArraySorted(3)(-gap_s) AS longest_negative,
     -- A look at an engine that found nothing new says nothing of how late its news are.
     if(countIf(is_told_live) = 0, 0, quantileExactIf(0.999)(lag_s, is_told_live)) AS lateness_s,
+    if(countIf(is_told_live) = 0, 0, quantileExactIf(0.9)(lag_s, is_told_live)) AS usual_lag_s,
     min(received_at) AS first_at,
     max(received_at) AS last_at
 FROM

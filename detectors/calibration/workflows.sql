@@ -1,13 +1,15 @@
 -- Completed executions of the last days, a sample of each workflow, with their attempts: how its steps follow each other.
--- Workflows that declare a timeout come first: nothing else needs it. `timeout_s` is what the latest live execution
--- declared; `limits` what the latest ones declared of their steps.
+-- Workflows that declare a timeout come first: nothing else needs it. `timeout_s` is what the latest execution declared:
+-- of all workflows, to be watched, the latest live one, for what is imported never alerts; of one, to be reported, any.
+-- `limits`: what the latest ones declared of their steps.
 WITH
     workflows AS
     (
+        WITH NOT historical OR notEmpty({only:Array(String)}) AS is_heeded
         SELECT
             namespace, engine, workflow,
-            argMaxIf(tuple(timeout_s), started_at, NOT historical).1 AS latest_timeout_s,
-            maxIf(started_at, NOT historical) AS latest_at,
+            argMaxIf(tuple(timeout_s), started_at, is_heeded).1 AS latest_timeout_s,
+            maxIf(started_at, is_heeded) AS latest_at,
             groupArraySampleIf({sample:UInt32}, 1)((execution_key, run_id, started_at, assumeNotNull(ended_at)), status = 'completed') AS picked
         FROM executions
         WHERE ended_at > {from:DateTime64(6, 'UTC')}

@@ -183,6 +183,20 @@ def test_the_gap_is_noticed_by_whatever_came_first_behind_it() -> None:
     assert not found.suspected
 
 
+def test_what_may_have_come_while_nobody_listened_is_not_lost_yet() -> None:
+    row = numbered((0, 1000), (2, 900))
+    for away, suspected in (
+        ([(950, 550)], True),  # 350 s of it are since what lies behind the gap came
+        ([(950, 650)], False),
+        ([(5000, 1000)], False),
+        ([(800, 600), (500, 300)], True),
+        ([(800, 600), (500, 400)], False),
+    ):
+        known = calibration(away=tuple((ago(begin), ago(end)) for begin, end in away))
+        (found,) = event_gap.judge(tick(), [row], context(calibration=known))
+        assert found.suspected == suspected
+
+
 def test_an_execution_without_its_beginning_has_a_gap() -> None:
     (found,) = gaps_of(numbered((1, 700), (2, 690)))
     assert found.evidence["missing_sequences"] == [0]

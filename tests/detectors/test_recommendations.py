@@ -284,7 +284,10 @@ def test_earlier_weeks_steady_what_is_recommended(store: Store, now: datetime) -
     assert any("smoothed over 4 weeks" in note for note in found.notes)
 
 
-def test_the_workflow_is_given_room_for_its_steps(store: Store, now: datetime) -> None:
+@pytest.mark.parametrize("imported", [False, True])
+def test_the_workflow_is_given_room_for_its_steps(
+    store: Store, now: datetime, imported: bool
+) -> None:
     def execution(number: int) -> Iterator[StepEvent]:
         begun = now - timedelta(seconds=10 * number + 20)
         for event, after_s in (
@@ -299,7 +302,9 @@ def test_the_workflow_is_given_room_for_its_steps(store: Store, now: datetime) -
                 now,
             )  # fmt: skip
 
-    fill(store, now, [event for number in range(299) for event in execution(number)])
+    events = [event for number in range(299) for event in execution(number)]
+    store.insert_events(events, now, "test", historical=imported)
+    store.fold(now)
     (found,) = recommend_timeouts(store, now - DAY, now)
     assert found.workflow_p999_s == pytest.approx(5.0)
     assert found.workflow_recommended_timeout_s == pytest.approx(6.0)

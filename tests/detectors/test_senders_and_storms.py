@@ -105,6 +105,16 @@ def test_who_delivers_only_what_is_old_has_more_to_tell(
     assert [one.suspected for one in found] == [True] * catches_up
 
 
+def test_what_piled_up_while_nobody_listened_is_delivered_first() -> None:
+    """However short that was, and however long the sender may be silent."""
+    rows = [heard("shop", 2, told=2, fresh=60), nobody_listened(50, 10)]
+    (found,) = silent(2, tau_s=500.0, heard=rows)
+    assert found.suspected
+    assert "catching up" in found.title
+    fresh = [heard("shop", 2, told=2, fresh=9), nobody_listened(50, 10)]
+    assert silent(2, tau_s=500.0, heard=fresh) == []
+
+
 def beat(
     store: Store, first_at: datetime, n: int, every_s: float = 1.0, late_s: float = 0.0
 ) -> datetime:

@@ -1,4 +1,4 @@
-"""Worlds played on a manual clock against the real store, brain, state and alerts, with crashes in between.
+"""Worlds played on a manual clock against the real store, brain, state and alerts, with crashes and an outage.
 
 What must hold, whatever the seed:
 
@@ -10,7 +10,7 @@ What must hold, whatever the seed:
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,12 +23,15 @@ from alerts.ledger import Address
 from alerts.message import Message
 from detectors.brain import Brain
 from detectors.calibration import Calibration
+from stallwatch.app.alive import Alive
 from stallwatch.clock import ManualClock
 from stallwatch.config import Settings
 from stallwatch.errors import StoreUnavailable, Transient
 from stallwatch.model.findings import Finding, Status
 from stallwatch.store import EventRow, Store
 from stallwatch.store.state import State
+from tests.simulation import outage
+from tests.simulation.outage import Outage
 from tests.simulation.world import AFTER_S, LIVE_S, START, Delivery, Harm, Harmed, World
 
 TICK: Final = timedelta(seconds=20)
@@ -38,6 +41,8 @@ IDLE_MIN_S: Final = 30.0
 PATIENCE_MAX_S: Final = 86_400.0
 """Steps here take seconds: whoever learns to wait a day for one has learned nothing."""
 CRASH_SHARE: Final = 0.1
+FRESH_MAX: Final = timedelta(seconds=40)
+"""Worlds have news at least so often."""
 SETTINGS: Final = Settings.model_validate(
     {
         "detectors": {"gap_confirm": "60s"},
@@ -101,6 +106,8 @@ class Process:
         self._parts = (store, folder, clock, recorder)
         self.store = CrashingStore(store)
         self.state = State(folder / "state.sqlite")
+        self.alive = Alive(store, self.state, clock)
+        self.alive.begin()
         self.brain = Brain(self.store, self.state, SETTINGS.detectors, START)  # type: ignore[arg-type]
         targets = {Address("console", "console[0]"): recorder}
         self.alerts = Dispatcher(
@@ -128,6 +135,8 @@ def play(
     for world in worlds:
         store.insert_event_rows([_row(world, one) for one in world.past])
     store.fold(START)
+    away = outage.drawn(rng, TICK)
+    caught_up_at = {world.namespace: outage.held_back(world, away, rng) for world in worlds}
     process = Process(store, folder, clock, recorder)
     first = process.brain.calibrate(START)
     waiting = sorted(
@@ -137,11 +146,17 @@ def play(
     count = int((LIVE_S + AFTER_S) / TICK.total_seconds())
     outcome = Outcome(len(worlds), 0, sum(len(w.harmed) for w in worlds), count, 0)
     outcome.executions = len({(w.seed, d.event.execution_id) for d, w in waiting})
-    watch = Watch(worlds, outcome)
+    watch = Watch(worlds, outcome, away, caught_up_at)
     watch.learned(first)
     position = 0
     for number in range(1, count + 1):
         now = clock.advance(TICK.total_seconds())
+        if not away.over(now):
+            continue
+        if now == away.ended_at:
+            process = process.again()
+            watch.learned(process.brain.calibrate(now))
+        process.alive.note()
         upto = position
         while upto < len(waiting) and waiting[upto][0].received_at <= now:
             upto += 1
@@ -188,8 +203,17 @@ def _crash(rng: random.Random, process: Process, store: Store, now: datetime) ->
 class Watch:
     """Holds what fires against what the worlds know."""
 
-    def __init__(self, worlds: Sequence[World], outcome: Outcome) -> None:
+    def __init__(
+        self,
+        worlds: Sequence[World],
+        outcome: Outcome,
+        away: Outage,
+        caught_up_at: Mapping[str, datetime],
+    ) -> None:
+        """`caught_up_at`: by namespace, when the outage is over for who sends."""
         self._worlds = {world.namespace: world for world in worlds}
+        self._away = away
+        self._caught_up_at = caught_up_at
         self._calibrations: list[Calibration] = []
         self._outcome = outcome
         self._called: dict[tuple[str, str], datetime] = {}
@@ -230,6 +254,9 @@ class Watch:
         for world in self._worlds.values():
             for execution, harmed in world.harmed.items():
                 due = self._due(world, harmed) + TICK
+                if self._away.began_at <= due <= self._caught_up_at[world.namespace] + TICK:
+                    # Until something fresh came, nobody can know.
+                    due = self._caught_up_at[world.namespace] + FRESH_MAX + TICK
                 called_at = self._called.get((world.namespace, execution))
                 if called_at is not None and called_at <= due:
                     self._outcome.delays_s.append((called_at - due + TICK).total_seconds())
