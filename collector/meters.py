@@ -1,41 +1,51 @@
 """What the collector says of itself, for Prometheus."""
 
+from collections.abc import Iterable
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+ITEMS: Final = ("span", "event")
 
 
 class Meters:
     """The collector's metrics in one registry. `item` is `span` or `event`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.accepted = Counter(
+        self.accepted = _counter(
+            registry,
             "collector_accepted",
             "Spans and events that are committed.",
-            ("item",),
-            registry=registry,
+            "item",
+            ITEMS,
         )
-        self.rejected = Counter(
+        self.rejected = _counter(
+            registry,
             "collector_rejected",
             "Spans and events that went back to their sender for good; a body that cannot be read counts as one.",
-            ("item",),
-            registry=registry,
+            "item",
+            ITEMS,
         )
-        self.unauthorized = Counter(
+        self.unauthorized = _counter(
+            registry,
             "collector_unauthorized",
             "Requests without a token (missing) or with one that is not known (unknown).",
-            ("reason",),
-            registry=registry,
+            "reason",
+            ("missing", "unknown"),
         )
-        self.limited = Counter(
+        self.limited = _counter(
+            registry,
             "collector_limited",
             "What went beyond a configured limit: rate (requests sent back), attributes, attribute_bytes (cut), names.",
-            ("limit",),
-            registry=registry,
+            "limit",
+            ("rate", "attributes", "attribute_bytes", "names"),
         )
-        self.batches = Counter(
+        self.batches = _counter(
+            registry,
             "collector_batches",
             "Batches by outcome: committed, refused (then halved), unavailable.",
-            ("outcome",),
-            registry=registry,
+            "outcome",
+            ("committed", "refused", "unavailable"),
         )
         self.bytes = Counter("collector_bytes", "Bytes committed, inflated.", registry=registry)
         self.retries = Counter(
@@ -54,29 +64,33 @@ class Meters:
             registry=registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
         )
-        self.repeated = Counter(
+        self.repeated = _counter(
+            registry,
             "collector_repeated",
             "Spans and events of bodies that were sent again and not stored again.",
-            ("item",),
-            registry=registry,
+            "item",
+            ITEMS,
         )
-        self.spooled = Counter(
+        self.spooled = _counter(
+            registry,
             "collector_spooled",
             "Spans and events that were written to the spool.",
-            ("item",),
-            registry=registry,
+            "item",
+            ITEMS,
         )
-        self.drained = Counter(
+        self.drained = _counter(
+            registry,
             "collector_drained",
             "Spans and events that came from the spool into the store.",
-            ("item",),
-            registry=registry,
+            "item",
+            ITEMS,
         )
-        self.set_aside = Counter(
+        self.set_aside = _counter(
+            registry,
             "collector_set_aside",
             "Spans and events of the spool that will never be stored: damaged on disk, or refused by the store.",
-            ("reason",),
-            registry=registry,
+            "reason",
+            ("damaged", "refused"),
         )
         self.spool_refused = Counter(
             "collector_spool_refused",
@@ -100,11 +114,12 @@ class Meters:
             ("engine", "type"),
             registry=registry,
         )
-        self.shelf_dropped = Counter(
+        self.shelf_dropped = _counter(
+            registry,
             "collector_shelf_dropped",
             "What the shelf of the engines had no room for: executions, the oldest first; facts of one with too many.",
-            ("what",),
-            registry=registry,
+            "what",
+            ("executions", "facts"),
         )
         self.poll_seconds = Histogram(
             "collector_poll_seconds",
@@ -125,3 +140,13 @@ class Meters:
             ("engine",),
             registry=registry,
         )
+
+
+def _counter(
+    registry: CollectorRegistry, name: str, what: str, label: str, values: Iterable[str]
+) -> Counter:
+    """A counter whose series begin at 0: a series that begins with its first count has had no increase."""
+    counter = Counter(name, what, (label,), registry=registry)
+    for value in values:
+        counter.labels(value)
+    return counter
