@@ -2,9 +2,10 @@
 
 import logging
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TextIO
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from alerts import grouping, incidents, ledger
 from alerts.grouping import Kind, Transition
 from alerts.ledger import WORDS, Address, Delivery, Digest, Reason
-from alerts.message import Message, build_message, readable
+from alerts.message import Link, Message, build_message, readable
 from alerts.meters import Meters
 from alerts.routing import Router, RouteReason
 from alerts.targets import TARGETS, target_configs
@@ -37,7 +38,7 @@ class Limits:
     backoff_max_s: float = 600.0
     retry_after_max_s: float = 3600.0
     wait_s: float = 5.0
-    """How long one tick waits for its targets; who is slower goes on in its own thread."""
+    """How long one tick waits for its targets, who is slower goes on in its own thread; and how long the end waits."""
     keep: timedelta = timedelta(days=30)
     """How long closed incidents and their ledger are remembered."""
 
@@ -95,11 +96,11 @@ class Dispatcher:
         }
         self._targets = build_targets(state, config, stream) if targets is None else dict(targets)
         self._meters = Meters(registry)
-        # A thread for each target, so that one that hangs keeps no other waiting.
-        self._pool = ThreadPoolExecutor(max(1, len(self._targets)), "alert-target")
+        self._closing = False
         self._busy: dict[Address, Future[None]] = {}
         self._telling: dict[Address, Delivery] = {}
         self._paused_until: dict[Address, datetime] = {}
+        self._counted = set(self._targets)
 
     def tick(self) -> list[Transition]:
         """`plan`, then `deliver`; what became of the incidents."""
@@ -129,19 +130,24 @@ class Dispatcher:
                     lines=tuple(lines),
                     why="",
                     fields={},
-                    links=(),
+                    links=(Link(text="Open in Stallwatch", url=self._config.external_url),),
                     findings=(),
                     findings_left_out=0,
                     started_at=now,
                     ended_at=None,
+                    endless=True,
                 )
                 digest = Digest(severity=Severity.INFO, count=0, fingerprints=(title, *lines))
                 if address.receiver in receivers and (before is None or before.digest != digest):
                     ledger.commit(db, key, address, readable(message), digest, Reason.OPENED, now)
 
     def close(self) -> None:
-        """Wait for the targets that are being told, and stop."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop, and wait for the targets that are being told: for at most `wait_s`.
+
+        Of who is slower it is not known whether they were told: the ledger sends it again after a restart.
+        """
+        self._closing = True
+        wait(self._busy.values(), timeout=self._limits.wait_s)
 
     def plan(self) -> list[Transition]:
         """One transaction: findings → incidents → decisions → outbox."""
@@ -177,9 +183,8 @@ class Dispatcher:
             if target is None:
                 self._give_up_unknown(deliveries)
             elif self._is_free(address):
-                work = self._pool.submit(self._tell_all, address, target, deliveries)
-                self._busy[address] = work
-                begun.append(work)
+                self._busy[address] = self._begin(address, target, deliveries)
+                begun.append(self._busy[address])
         # Those that were slow in an earlier tick are not waited for again.
         wait(begun, timeout=self._limits.wait_s)
         self._reap()
@@ -255,9 +260,26 @@ class Dispatcher:
             return False
         return address not in self._busy
 
+    def _begin(self, address: Address, target: Target, deliveries: list[Delivery]) -> Future[None]:
+        """Tell in a thread of its own: one that hangs keeps no other target waiting, and not the process alive."""
+        work: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                self._tell_all(address, target, deliveries)
+            except BaseException as error:  # noqa: BLE001 - handed to `_reap`
+                work.set_exception(error)
+            else:
+                work.set_result(None)
+
+        threading.Thread(target=run, name="/".join(address), daemon=True).start()
+        return work
+
     def _tell_all(self, address: Address, target: Target, deliveries: list[Delivery]) -> None:
         """In order; a target that cannot be reached is left alone until the next tick."""
         for delivery in deliveries:
+            if self._closing:
+                return
             self._telling[address] = delivery
             try:
                 target.send(delivery.message)
@@ -302,7 +324,8 @@ class Dispatcher:
         """Let go of the threads that are done.
 
         A target that raised anything but Transient or Permanent has a defect: it is logged with its
-        trace and tried later like one that cannot be reached, so that it harms no other target.
+        trace and tried later like one that cannot be reached, so that it harms no other target. The ledger keeps only
+        the error's name: its text may hold what was to be sent, and with it a secret.
         """
         for address, work in list(self._busy.items()):
             if not work.done():
@@ -313,12 +336,14 @@ class Dispatcher:
                 name = "/".join(address)
                 log.error("%s broke", name, exc_info=error)
                 self._meters.sent.labels(name, "broken").inc()
-                self._try_later(self._telling[address], repr(error), None)
+                self._try_later(self._telling[address], type(error).__name__, None)
 
     def _count_pending(self) -> None:
         with self._state.transaction() as db:
             waiting = ledger.pending(db)
-        for address in self._targets.keys() | waiting.keys():
+        # One that is no longer configured is counted down too.
+        self._counted |= waiting.keys()
+        for address in self._counted:
             self._meters.pending.labels("/".join(address)).set(waiting.get(address, 0))
 
 

@@ -9,7 +9,7 @@ from alerts.grouping import group_of
 from stallwatch.model.causes import Cause
 from stallwatch.model.durations import format_duration
 from stallwatch.model.findings import Finding, Incident, Status, common_cause, executions_of
-from stallwatch.model.plain_text import harmless, one_line
+from stallwatch.model.plain_text import one_line
 
 EXECUTIONS_NAMED: Final = 5
 FINDINGS_EXPLAINED: Final = 3
@@ -69,6 +69,8 @@ class Message:
     ended_at: datetime | None
     lapsed: bool = False
     """It is resolved in so far as it is no longer told: nothing was repaired."""
+    endless: bool = False
+    """It tells of no incident and no end of it will be told."""
 
 
 def build_message(
@@ -104,11 +106,14 @@ def build_message(
 
 
 def readable(message: Message) -> Message:
-    """The message with everything replaced in it that would act on where it is read: names come from senders."""
+    """The message with everything replaced in it that would act on where it is read: names come from senders.
+
+    A line break is such a thing too: what follows it would read as a line of Stallwatch's own.
+    """
     return replace(
         message,
         title=one_line(message.title),
-        lines=tuple(harmless(line) for line in message.lines),
+        lines=tuple(one_line(line) for line in message.lines),
         fields={name: one_line(value) for name, value in message.fields.items()},
         findings=tuple(
             replace(
@@ -118,7 +123,7 @@ def readable(message: Message) -> Message:
                 workflow=one_line(one.workflow),
                 step=one_line(one.step),
                 title=one_line(one.title),
-                explanation=harmless(one.explanation),
+                explanation=one_line(one.explanation),
             )
             for one in message.findings
         ),

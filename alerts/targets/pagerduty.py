@@ -7,66 +7,55 @@ at most 1024 characters.
 
 from typing import Any, Final
 
-from pagerduty import Error, EventsApiV2Client, ServerHttpError
-
 from alerts.message import Message
-from alerts.targets.base import TRANSIENT_STATUSES, retry_after_s
-from stallwatch.errors import Permanent, Transient
+from alerts.targets.base import raise_for_status
+from alerts.targets.posting import post
+from stallwatch.errors import Transient
 from stallwatch.model.durations import rfc3339
 
 SUMMARY_MAX: Final = 1024
 SEVERITIES: Final = {"critical": "critical", "warning": "warning", "info": "info"}
 
 
-class _Client(EventsApiV2Client):
-    """The client without its own waiting: it would sleep in this thread, and on 429 for ever."""
-
-    max_network_attempts = 0
-
-    def postprocess(self, response: Any) -> None:
-        """Hand what may pass to the ledger, which waits on the Clock and survives a restart."""
-        status = int(response.status_code)
-        if status in TRANSIENT_STATUSES or status >= 500:
-            raise Transient(
-                f"PagerDuty answered {status}: {response.text[:200]}",
-                retry_after_s=retry_after_s(response.headers),
-            )
-
-
 class PagerDutyTarget:
-    """One integration, named by its routing key; `base_url` is https."""
+    """One integration, named by its routing key."""
 
     def __init__(self, routing_key: str, *, base_url: str, timeout_s: float) -> None:
         self._routing_key = routing_key
-        self._base_url = base_url
+        self._url = base_url.rstrip("/") + "/v2/enqueue"
         self._timeout_s = timeout_s
 
     def send(self, message: Message) -> None:
-        """Trigger or resolve. Raises Transient on 429, 5xx and network errors, else Permanent."""
-        with _Client(self._routing_key, base_url=self._base_url) as client:
-            client.timeout = max(1, round(self._timeout_s))
-            try:
-                if message.status == "resolved":
-                    client.resolve(message.dedup_key)
-                else:
-                    client.send_event("trigger", dedup_key=message.dedup_key, **event_of(message))
-            except ServerHttpError as error:
-                # An answer that is not PagerDuty's: a proxy's page, a redirect.
-                raise Transient(f"not an answer of PagerDuty: {error}") from error
-            except Error as error:
-                answer = error.response
-                if answer is None:
-                    raise Transient(f"PagerDuty did not answer: {error}") from error
-                text = f"PagerDuty refused with {answer.status_code}: {answer.text[:200]}"
-                raise Permanent(text) from error
+        """Trigger or resolve. Raises Permanent on 4xx but 408, 425 and 429, on all else Transient.
+
+        What has no end is not sent: it would stay open until someone closes it.
+        """
+        if message.endless:
+            return
+        answer = post(
+            "PagerDuty",
+            self._url,
+            {**event_of(message), "routing_key": self._routing_key},
+            headers={"Content-Type": "application/json"},
+            timeout_s=self._timeout_s,
+            secrets=[self._routing_key],
+        )
+        raise_for_status("PagerDuty", answer)
+        if "dedup_key" not in answer.fields():
+            # A proxy's page.
+            raise Transient(f"not an answer of PagerDuty: {answer.said}")
 
 
 def event_of(message: Message) -> dict[str, Any]:
-    """The trigger's `payload` and `links`."""
+    """The event, but for the key of the integration."""
+    if message.status == "resolved":
+        return {"event_action": "resolve", "dedup_key": message.dedup_key}
     details = {**message.fields, "explanation": "\n".join(message.lines)}
     if message.why:
         details["told_again_because"] = message.why
     return {
+        "event_action": "trigger",
+        "dedup_key": message.dedup_key,
         "payload": {
             "summary": message.title[:SUMMARY_MAX],
             "source": message.fields.get("workflow")

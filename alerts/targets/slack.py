@@ -13,25 +13,17 @@ from typing import Any, Final
 
 from slack_sdk import WebClient, WebhookClient
 from slack_sdk.errors import SlackApiError, SlackRequestError
-from slack_sdk.http_retry import RetryHandler
-from slack_sdk.http_retry.builtin_handlers import (
-    ConnectionErrorRetryHandler,
-    RateLimitErrorRetryHandler,
-    ServerErrorRetryHandler,
-)
-from slack_sdk.http_retry.request import HttpRequest
-from slack_sdk.http_retry.response import HttpResponse
-from slack_sdk.http_retry.state import RetryState
+from slack_sdk.web import SlackResponse
+from slack_sdk.webhook import WebhookResponse
 
 from alerts.message import Message
-from alerts.targets.base import TRANSIENT_STATUSES, Notes, raise_for_status, retry_after_s
+from alerts.targets.base import TRANSIENT_REFUSALS, Notes, raise_for_status, retry_after_s
+from alerts.targets.posting import answer_of, bearer, checked, readable, within
 from stallwatch.errors import Permanent, Transient
 
 HEADER_MAX: Final = 150
 SECTION_MAX: Final = 3000
 FIELD_MAX: Final = 2000
-RETRY_AFTER_MAX_S: Final = 2.0
-"""A longer Retry-After is waited for in the ledger, not in a thread."""
 TRANSIENT_ERRORS: Final = frozenset(
     {
         "fatal_error",
@@ -47,46 +39,39 @@ MARKS: Final = {
     "info": ":large_blue_circle:",
 }
 
-# slack_sdk writes addresses (which are secrets) when its logger has no level or DEBUG.
+# slack_sdk writes addresses (which are secrets) when its logger has no level or DEBUG, and what answered as errors.
 _LOG: Final = logging.getLogger("alerts.targets.slack.client")
-_LOG.setLevel(logging.WARNING)
-
-
-class _ShortRateLimitHandler(RateLimitErrorRetryHandler):
-    """Waits in place only when the wait is short."""
-
-    def _can_retry(
-        self,
-        *,
-        state: RetryState,
-        request: HttpRequest,
-        response: HttpResponse | None = None,
-        error: Exception | None = None,
-    ) -> bool:
-        if response is None or response.status_code != 429:
-            return False
-        wait_s = retry_after_s({name: values[0] for name, values in response.headers.items()})
-        return wait_s is not None and wait_s <= RETRY_AFTER_MAX_S
+_LOG.setLevel(logging.CRITICAL)
 
 
 class SlackWebhookTarget:
     """Posts to an incoming webhook."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
+        # The ledger tries again, which waits on the Clock and survives a restart.
         self._client = WebhookClient(
-            url, timeout=max(1, round(timeout_s)), logger=_LOG, retry_handlers=_retry_handlers()
+            url, timeout=max(1, round(timeout_s)), logger=_LOG, retry_handlers=[]
         )
+        self._timeout_s = timeout_s
 
     def send(self, message: Message) -> None:
-        """One post. Raises Transient on 429, 5xx and network errors, else Permanent."""
+        """One post. Raises Permanent on 4xx but 408, 425 and 429, on all else but Slack's `ok` Transient."""
+        url = checked("Slack", self._client.url)
         try:
-            answer = self._client.send(text=_summary(message), blocks=blocks_of(message))
+            said = within("Slack", self._timeout_s, lambda: self._post(message))
         except (OSError, http.client.HTTPException) as error:
             raise Transient(f"Slack did not answer: {type(error).__name__}") from error
         except (SlackRequestError, ValueError):
             # The error's text holds the address.
-            raise Permanent("the url of the Slack webhook is no web address") from None
-        raise_for_status("Slack", answer.status_code, answer.body, answer.headers)
+            raise Permanent("the address of Slack is no web address") from None
+        answer = answer_of(said.status_code, said.headers, said.body, url)
+        raise_for_status("Slack", answer)
+        if answer.text.strip() != "ok":
+            # A proxy's page.
+            raise Transient(f"not an answer of Slack: {answer.said}")
+
+    def _post(self, message: Message) -> WebhookResponse:
+        return self._client.send(text=_summary(message), blocks=blocks_of(message))
 
 
 class SlackBotTarget:
@@ -100,13 +85,15 @@ class SlackBotTarget:
             base_url=api_url,
             timeout=max(1, round(timeout_s)),
             logger=_LOG,
-            retry_handlers=_retry_handlers(),
+            retry_handlers=[],
         )
+        self._token = token
+        self._timeout_s = timeout_s
         self._channel = channel
         self._notes = notes
 
     def send(self, message: Message) -> None:
-        """Post, or update and reply. Raises Transient on 429, 5xx and no answer, else Permanent."""
+        """Post, or update and reply. Raises Permanent when Slack itself says no for good, else Transient."""
         note = self._notes.read(message.dedup_key)
         if note is not None:
             place = json.loads(note)
@@ -143,10 +130,16 @@ class SlackBotTarget:
         return True
 
     def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        bearer("bot_token", self._token)
+        checked("Slack", self._client.base_url)
+
+        def call() -> SlackResponse:
+            return self._client.api_call(method, json=arguments)
+
         try:
-            answer = self._client.api_call(method, json=arguments)
+            answer = within("Slack", self._timeout_s, call)
         except SlackApiError as error:
-            raise _translate(method, error) from error
+            raise _translate(method, error, self._token) from error
         except (OSError, http.client.HTTPException) as error:
             raise Transient(f"Slack did not answer: {type(error).__name__}") from error
         data: dict[str, Any] = dict(answer.data) if isinstance(answer.data, dict) else {}
@@ -157,25 +150,18 @@ class _MessageGone(Permanent):
     """The message to update cannot be found or changed any more."""
 
 
-def _translate(method: str, error: SlackApiError) -> Transient | Permanent:
+def _translate(method: str, error: SlackApiError, token: str) -> Transient | Permanent:
     response = error.response
     reason = str(response.get("error", "")) if isinstance(response.data, dict) else ""
-    text = f"Slack answered {response.status_code} to {method}: {reason or 'no reason'}"
-    if response.status_code >= 500 or response.status_code in TRANSIENT_STATUSES:
-        return Transient(text, retry_after_s=retry_after_s(response.headers))
-    if reason in TRANSIENT_ERRORS:
+    said = readable(reason or "no reason", [token])
+    text = f"Slack answered {response.status_code} to {method}: {said}"
+    may_pass = response.status_code in TRANSIENT_REFUSALS or response.status_code >= 500
+    # Slack's reasons are single words; what is more is the library's on an answer that is not Slack's: a proxy's page.
+    if may_pass or reason in TRANSIENT_ERRORS or " " in reason:
         return Transient(text, retry_after_s=retry_after_s(response.headers))
     if reason in ("message_not_found", "cant_update_message", "edit_window_closed"):
         return _MessageGone(text)
     return Permanent(text)
-
-
-def _retry_handlers() -> list[RetryHandler]:
-    return [
-        ConnectionErrorRetryHandler(max_retry_count=1),
-        _ShortRateLimitHandler(max_retry_count=1),
-        ServerErrorRetryHandler(max_retry_count=1),
-    ]
 
 
 def blocks_of(message: Message) -> list[dict[str, Any]]:

@@ -2,21 +2,21 @@
 
 The fields are those of https://prometheus.io/docs/alerting/latest/configuration/#webhook_config:
 one alert per finding, `endsAt` 0001-01-01T00:00:00Z while it fires, `groupKey` the incident. The
-header `Idempotency-Key` names one telling: the same key twice is the same telling, sent again
-after a crash or a lost answer.
+label `severity` is the incident's, for receivers route by it; the finding's own, where it is
+another, is the annotation `finding_severity`. The header `Idempotency-Key` names one telling: the
+same key twice is the same telling, sent again after a crash or a lost answer.
 """
 
-import logging
 from typing import Any, Final
-
-import httpx
 
 from alerts.message import FindingSummary, Message
 from alerts.targets.base import raise_for_status
-from stallwatch.errors import Permanent, Transient
+from alerts.targets.posting import bearer, post
 from stallwatch.model.durations import rfc3339
 
 NO_END: Final = "0001-01-01T00:00:00Z"
+MAY_PASS: Final = frozenset({401, 403, 404, 410})
+"""What a receiver answers while it is deployed anew or its secret is changed."""
 LABELS: Final = ("namespace", "engine", "workflow", "step")
 
 
@@ -24,29 +24,27 @@ class WebhookTarget:
     """Posts to `url`; `bearer_token` goes into the Authorization header when given."""
 
     def __init__(self, url: str, *, timeout_s: float, bearer_token: str | None = None) -> None:
-        # httpx writes the whole address at INFO; it is a secret.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
         self._url = url
-        self._headers = {"Content-Type": "application/json"}
-        if bearer_token is not None:
-            self._headers["Authorization"] = f"Bearer {bearer_token}"
+        self._bearer_token = bearer_token
         self._timeout_s = timeout_s
 
     def send(self, message: Message) -> None:
-        """One POST. Raises Transient on 408, 425, 429, 5xx and network errors, else Permanent."""
+        """One POST. Raises Permanent on 4xx but MAY_PASS, 408, 425 and 429, on all else Transient."""
         headers = {
-            **self._headers,
+            "Content-Type": "application/json",
             "Idempotency-Key": f"{message.dedup_key}/{message.number}",
         }
-        try:
-            answer = httpx.post(
-                self._url, json=body_of(message), headers=headers, timeout=self._timeout_s
-            )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise Permanent(f"the webhook's url is wrong: {error}") from error
-        except httpx.TransportError as error:
-            raise Transient(f"the webhook did not answer: {type(error).__name__}") from error
-        raise_for_status("the webhook", answer.status_code, answer.text, answer.headers)
+        if self._bearer_token is not None:
+            headers |= bearer("bearer_token", self._bearer_token)
+        answer = post(
+            "the webhook",
+            self._url,
+            body_of(message),
+            headers=headers,
+            timeout_s=self._timeout_s,
+            secrets=[self._bearer_token or ""],
+        )
+        raise_for_status("the webhook", answer, MAY_PASS)
 
 
 def body_of(message: Message) -> dict[str, Any]:
@@ -84,12 +82,15 @@ def _quoted(value: str) -> str:
 
 def _alert(message: Message, finding: FindingSummary, link: str) -> dict[str, Any]:
     over = message.ended_at is not None or finding.status == "resolved"
-    labels = {"alertname": finding.detector, "severity": finding.severity}
+    labels = {"alertname": finding.detector, "severity": message.severity}
     labels |= {name: getattr(finding, name) for name in LABELS if getattr(finding, name)}
+    annotations = {"summary": finding.title, "description": finding.explanation}
+    if finding.severity != message.severity:
+        annotations["finding_severity"] = finding.severity
     return {
         "status": "resolved" if over else "firing",
         "labels": labels,
-        "annotations": {"summary": finding.title, "description": finding.explanation},
+        "annotations": annotations,
         "startsAt": rfc3339(finding.first_seen),
         "endsAt": rfc3339(message.ended_at or finding.last_seen) if over else NO_END,
         "generatorURL": link,

@@ -1,6 +1,7 @@
 """Findings, messages and real HTTP stand-ins for the alert tests."""
 
 import json
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -139,6 +140,53 @@ def stand_in(tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
     try:
         yield state
     finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass
+class Drip:
+    """A server that answers a byte at a time, `sent` of them; `left` is set when its client goes away first."""
+
+    url: str = ""
+    sent: int = 0
+    left: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def drip(beginning: bytes, byte: bytes = b"x", tls: ssl.SSLContext | None = None) -> Iterator[Drip]:
+    """Answers `beginning` at once and then `byte` again and again, for 5 s unless the client goes away."""
+    state = Drip()
+    stopped = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100_000)
+            try:
+                self.request.sendall(beginning)
+                for _ in range(250):
+                    if stopped.wait(0.02):
+                        return
+                    self.request.sendall(byte)
+                    state.sent += 1
+            except OSError:
+                state.left.set()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    state.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield state
+    finally:
+        stopped.set()
         server.shutdown()
         thread.join()
         server.server_close()

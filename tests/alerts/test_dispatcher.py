@@ -343,6 +343,54 @@ def test_what_waits_for_a_target_that_is_gone_is_given_up(world: World) -> None:
     assert world.value("alerts_pending", target="chat/webhook/0") == 0
 
 
+def test_the_count_of_a_target_that_is_gone_ends_when_it_is_given_up(world: World) -> None:
+    world.chat.errors = [Transient("away")]
+    world.state.save_findings([finding()])
+    world.dispatcher.tick()
+    del world.targets[CHAT]
+    world.rebuild()
+    world.dispatcher.deliver()
+    assert world.value("alerts_pending", target="chat/webhook/0") == 1
+    world.clock.advance(5)
+    world.dispatcher.deliver()
+    assert world.value("alerts_pending", target="chat/webhook/0") == 0
+
+
+def test_the_end_does_not_wait_for_a_target_that_hangs(world: World) -> None:
+    slow = Hanging()
+    world.targets[CHAT] = slow
+    world.limits = Limits(wait_s=0.05)
+    world.rebuild()
+    world.state.save_findings([finding(), finding("g1", step="ship")])
+    world.dispatcher.tick()
+    slow.entered.wait()
+    (telling,) = (one for one in threading.enumerate() if one.name == "chat/webhook/0")
+    closing = threading.Thread(target=world.dispatcher.close)
+    closing.start()
+    closing.join(5)
+    ended = not closing.is_alive()
+    slow.release.set()
+    closing.join()
+    telling.join()
+    assert ended
+    # Nor does the process wait for it.
+    assert telling.daemon
+    # What was to follow is left to the next start.
+    assert len(slow.messages) == 1
+    world.restart()
+    world.dispatcher.tick()
+    assert len(slow.messages) == 2
+
+
+def test_what_a_defect_says_is_not_kept(world: World) -> None:
+    world.chat.errors = [ValueError("illegal header: t0ken")]
+    world.state.save_findings([finding()])
+    world.dispatcher.tick()
+    with world.state.transaction() as db:
+        (row,) = db.execute("SELECT last_error FROM deliveries").fetchall()
+    assert row["last_error"] == "ValueError"
+
+
 def test_closed_incidents_are_forgotten_in_time(world: World) -> None:
     world.state.save_findings([finding()])
     world.dispatcher.tick()
@@ -441,3 +489,13 @@ def test_a_report_is_announced_once_to_its_receivers(tmp_path: Path) -> None:
             }
         state.close()
     assert stream.getvalue().count("Timeout tuning report") == 1
+
+
+def test_a_report_leads_to_stallwatch_and_opens_nothing_that_nobody_closes(world: World) -> None:
+    world.config = config(external_url="https://stallwatch.example.com")
+    world.rebuild()
+    world.dispatcher.announce(["chat"], "timeouts 2026-W02", "Timeout tuning report", ["2 steps."])
+    world.dispatcher.deliver()
+    (told,) = world.chat.messages
+    assert [link.url for link in told.links] == ["https://stallwatch.example.com"]
+    assert told.endless

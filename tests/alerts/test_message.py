@@ -108,6 +108,14 @@ def test_names_do_not_act_where_they_are_read() -> None:
     assert "Executions: o\ufffd." in one.lines
 
 
+def test_a_line_break_in_a_name_makes_no_line_of_its_own() -> None:
+    forged = replace(finding(executions=("t-3\n\nFAKE: all ok",)), explanation="t-3\nFAKE is late.")
+    one = message(forged)
+    assert not any("\n" in line for line in one.lines)
+    assert one.lines[0] == "t-3\ufffdFAKE is late."
+    assert one.findings[0].explanation == "t-3\ufffdFAKE is late."
+
+
 def test_it_survives_the_outbox() -> None:
     one = message(finding(severity=Severity.CRITICAL), closed_at=NOW, why="The severity rose.")
     assert msgspec.json.decode(msgspec.json.encode(one), type=Message) == one

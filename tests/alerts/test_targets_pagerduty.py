@@ -1,6 +1,7 @@
 import json
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,17 @@ import trustme
 from alerts.targets.pagerduty import PagerDutyTarget
 from stallwatch.errors import Permanent, Transient
 from stallwatch.model.findings import Severity
-from tests.alerts.helpers import NOW, Answer, Request, StandIn, finding, golden, message, stand_in
+from tests.alerts.helpers import (
+    NOW,
+    Answer,
+    Request,
+    StandIn,
+    drip,
+    finding,
+    golden,
+    message,
+    stand_in,
+)
 
 
 def accepted(request: Request) -> Answer:
@@ -21,13 +32,18 @@ def accepted(request: Request) -> Answer:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with stand_in(context) as state:
+    return context
+
+
+@pytest.fixture
+def server(tls: ssl.SSLContext) -> Iterator[StandIn]:
+    with stand_in(tls) as state:
         state.answer = accepted
         yield state
 
@@ -68,8 +84,25 @@ def test_a_refusal_is_permanent_and_does_not_tell_the_key(server: StandIn, statu
 
 def test_a_strange_answer_is_transient(server: StandIn) -> None:
     server.script(Answer(200, "<html>welcome to the proxy</html>"))
-    with pytest.raises(Transient):
+    with pytest.raises(Transient, match="not an answer of PagerDuty: <html>welcome"):
         target(server).send(message())
+    server.script(Answer(302, "", {"Location": server.url + "/login"}), Answer(200, "{}"))
+    with pytest.raises(Transient, match="302"):
+        target(server).send(message())
+    assert len(server.requests) == 2
+
+
+def test_an_answer_that_drips_for_ever_is_given_up_in_time(tls: ssl.SSLContext) -> None:
+    for beginning in (b"HTTP/1.1 202 Accepted\r\nX-Slow: ", b"HTTP/1.1 202 Accepted\r\n\r\n"):
+        with drip(beginning, tls=tls) as slow:
+            with pytest.raises(Transient, match=r"within|not an answer of PagerDuty"):
+                PagerDutyTarget("r0uting", base_url=slow.url, timeout_s=0.3).send(message())
+            assert slow.left.wait(5)
+
+
+def test_what_has_no_end_opens_nothing(server: StandIn) -> None:
+    target(server).send(replace(message(), endless=True))
+    assert server.requests == []
 
 
 def test_no_listener_is_transient(server: StandIn) -> None:

@@ -1,6 +1,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from alerts.targets.webhook import NO_END, WebhookTarget, body_of
 from stallwatch.errors import Permanent, Transient
-from stallwatch.model.findings import Status
-from tests.alerts.helpers import NOW, Answer, StandIn, finding, golden, message, stand_in
+from stallwatch.model.findings import Severity, Status
+from tests.alerts.helpers import NOW, Answer, StandIn, drip, finding, golden, message, stand_in
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_the_token_goes_into_the_header(server: StandIn) -> None:
     assert server.requests[0].headers["Authorization"] == "Bearer t0ken"
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 410, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_transient(server: StandIn, status: int) -> None:
     server.script(Answer(status, "busy", {"Retry-After": "17"}))
     with pytest.raises(Transient, match=f"answered {status}: busy") as caught:
@@ -77,12 +78,43 @@ def test_what_may_pass_is_transient(server: StandIn, status: int) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 404, 410, 422])
+@pytest.mark.parametrize("status", [400, 405, 413, 422])
 def test_a_refusal_is_permanent_and_does_not_tell_the_address(server: StandIn, status: int) -> None:
     server.script(Answer(status, "no"))
     with pytest.raises(Permanent) as caught:
         target(server).send(message())
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_may_pass(server: StandIn, status: int) -> None:
+    server.script(Answer(status, "there", {"Location": server.url + "/login"}), Answer())
+    with pytest.raises(Transient, match=f"answered {status}"):
+        target(server).send(message())
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_drips_for_ever_is_given_up_in_time() -> None:
+    with drip(b"HTTP/1.1 503 Busy\r\nX-Slow: ") as slow:
+        with pytest.raises(Transient, match="within"):
+            WebhookTarget(slow.url, timeout_s=0.3).send(message())
+        assert slow.left.wait(5)
+
+
+def test_a_token_that_no_header_can_carry_is_permanent(server: StandIn) -> None:
+    with pytest.raises(Permanent, match="bearer_token cannot be sent") as caught:
+        WebhookTarget(server.url, timeout_s=5, bearer_token="t0ken\nnext").send(message())
+    assert "t0ken" not in str(caught.value)
+
+
+def test_alerts_have_the_severity_of_their_incident() -> None:
+    minor, major = finding(), finding("f2", severity=Severity.CRITICAL)
+    body = body_of(replace(message(minor, major), severity="critical"))
+    assert body["commonLabels"]["severity"] == "critical"
+    told = [(one["labels"]["severity"], one["annotations"]) for one in body["alerts"]]
+    assert [severity for severity, _ in told] == ["critical", "critical"]
+    own = [annotations.get("finding_severity") for _, annotations in told]
+    assert own == ["warning", None]
 
 
 def test_no_listener_is_transient() -> None:
