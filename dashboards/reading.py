@@ -174,6 +174,14 @@ def window_for(filters: Filters, now: datetime) -> int:
     return 86400
 
 
+def counted(filters: Filters, now: datetime) -> tuple[datetime, datetime]:
+    """The interval that `steps` counts: statistics are kept by windows, and those at both ends are counted whole."""
+    width = timedelta(seconds=window_for(filters, now))
+    first = filters.since - (filters.since - BEGINNING) % width
+    last = filters.until + (BEGINNING - filters.until) % width
+    return first, min(last, max(now, filters.until))
+
+
 def findings(source: State | Store, filters: Filters) -> list[Finding]:
     """Current findings (status empty: all that are not resolved), from the brain's state or the store's copy of it."""
     _check("status", filters.status, [status.value for status in Status])

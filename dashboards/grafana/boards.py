@@ -1,8 +1,15 @@
 """The five dashboards."""
 
+from typing import Final
+
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards.grafana.board import board, curves, number, rows
+
+WINDOWS: Final = (
+    "Per minute where at most 6 hours of the last 48 are shown, per hour where at most 14 days of the last 35 are, "
+    "else per day: finer is not kept. The first minute, hour or day may have begun before what is shown."
+)
 
 
 def executions() -> Dashboard:
@@ -28,7 +35,7 @@ def executions() -> Dashboard:
 
 def step_latency() -> Dashboard:
     """Percentiles per step, time in queues, and timeouts against what was measured."""
-    told = "Of completed attempts, from log-histograms: at most 1.1 % off."
+    told = f"Of completed attempts, from log-histograms: at most 1.1 % off. {WINDOWS}"
     return (
         board(
             "stallwatch-step-latency",
@@ -61,9 +68,13 @@ def retries_and_errors() -> Dashboard:
             "Stallwatch: retries and errors",
             "Failed, timed out and repeated attempts, by step and by error.",
         )
-        .with_panel(curves("Attempts by outcome", "errors_outcomes", "short", bars=True).span(24))
-        .with_panel(curves("Share that fails or times out", "errors_failure_share", "percentunit"))
-        .with_panel(curves("Share that is a retry", "errors_retry_share", "percentunit"))
+        .with_panel(
+            curves("Attempts by outcome", "errors_outcomes", "short", WINDOWS, bars=True).span(24)
+        )
+        .with_panel(
+            curves("Share that fails or times out", "errors_failure_share", "percentunit", WINDOWS)
+        )
+        .with_panel(curves("Share that is a retry", "errors_retry_share", "percentunit", WINDOWS))
         .with_panel(rows("Errors", "errors_types"))
         .with_panel(rows("Most attempts", "errors_most_attempts"))
     )

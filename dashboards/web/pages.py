@@ -102,17 +102,22 @@ class Pages:
         period = request.query_params.get("period", PERIOD_DEFAULT)
         if period not in PERIODS:
             raise HTTPException(400, f"period: must be one of {', '.join(PERIODS)}")
-        allowed = ("period", "namespace", "engine", "workflow", "step")
+        allowed = ("period", "since", "until", "namespace", "engine", "workflow", "step")
         filters = filters_of(request.query_params, now, allowed, since_s=PERIODS[period])
         rows = reading.steps(self._store, filters, now)
         series = reading.p95_series(self._store, filters, now)
         for row in rows:
-            row["curve"] = sparkline(series.get(reading.step_key(row), []), filters.since, now)
+            points = series.get(reading.step_key(row), [])
+            row["curve"] = sparkline(points, filters.since, min(filters.until, now))
             oldest = row["oldest_open_at"]
             row["oldest_s"] = (now - oldest).total_seconds() if oldest else None
+        if {"since", "until"} & set(request.query_params):
+            period = ""
+        first, last = reading.counted(filters, now)
         return self._page(
-            "steps.html", now, rows=rows, periods=list(PERIODS), period=period, filters=filters
-        )
+            "steps.html", now, rows=rows, periods=list(PERIODS), period=period, filters=filters,
+            first=first, last=min(last, now),
+        )  # fmt: skip
 
     def executions(self, request: Request) -> Response:
         """The latest executions."""

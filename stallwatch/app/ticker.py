@@ -1,6 +1,7 @@
 """What is done again and again: detectors by their tick lengths, calibration, statistics, alerts, retention."""
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +20,13 @@ from stallwatch.errors import ConfigError
 THREADS: Final = 4
 POLL_THREADS: Final = 6
 """One for each engine that can be polled."""
+_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+"""As cron counts them, whose 7 is Sunday again; APScheduler's 0 is Monday."""
+_DAY: Final = rf"[0-7]|{'|'.join(_WEEKDAYS)}"
+_DAYS: Final = re.compile(
+    rf"(?:\*|(?P<first>{_DAY})(?:-(?P<last>{_DAY}))?)(?:/(?P<step>[1-9][0-9]{{0,3}}))?",
+    re.IGNORECASE,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +112,32 @@ def cron_trigger(cron: str, timezone: str) -> CronTrigger:
         zone = ZoneInfo(timezone)
     except (KeyError, ValueError):
         raise ConfigError(f"report.timezone: there is no time zone {timezone!r}") from None
+    fields = cron.split()
     try:
-        return CronTrigger.from_crontab(cron, timezone=zone)
+        fields[4:5] = [",".join(map(_named, weekdays.split(","))) for weekdays in fields[4:5]]
+        return CronTrigger.from_crontab(" ".join(fields), timezone=zone)
     except ValueError as error:
         raise ConfigError(f"report.cron: {cron!r}: {error}") from None
+
+
+def _named(days: str) -> str:
+    """Cron's `1-5`, `*/2`, `7` or `fri-sun` as a list of names; ValueError for anything else."""
+    found = _DAYS.fullmatch(days)
+    if found is None:
+        raise ValueError(f"weekdays are 0 (or 7, Sunday) to 6, or names such as MON, not {days!r}")
+    first, last = (_number(day) for day in found.group("first", "last"))
+    if first is None:
+        first, last = 0, 6
+    elif last is None:
+        # With a step and no end it goes on to the end of the week.
+        last = max(first, 6) if found["step"] else first
+    elif last < first:
+        last += 7
+    numbers = range(first, last + 1, int(found["step"] or 1))
+    return ",".join(_WEEKDAYS[number % 7] for number in numbers)
+
+
+def _number(day: str | None) -> int | None:
+    if day is None:
+        return None
+    return int(day) if day.isdigit() else _WEEKDAYS.index(day.lower())

@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import msgspec
 import typer
@@ -17,7 +19,7 @@ from rich.text import Text
 from dashboards.reading import BEGINNING, plain
 from stallwatch.clock import SystemClock
 from stallwatch.config import Settings, load_settings
-from stallwatch.errors import UsageError
+from stallwatch.errors import Transient, UsageError
 from stallwatch.model.durations import format_duration, parse_time
 from stallwatch.model.plain_text import one_line
 from stallwatch.store import FOREVER
@@ -34,10 +36,23 @@ class Format(StrEnum):
     JSON = "json"
 
 
+@dataclass
+class Chosen:
+    """What the command line said that is needed to tell of an error: typer's context is gone by then."""
+
+    config: Path | None = None
+
+
+def _remember_config(context: typer.Context, path: Path | None) -> Path | None:
+    context.ensure_object(Chosen).config = path
+    return path
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
+        callback=_remember_config,
         help="The configuration file. Default: what STALLWATCH_CONFIG names, else ./stallwatch.toml.",
         show_default=False,
     ),
@@ -62,9 +77,9 @@ def settings_from(path: Path | None) -> Settings:
 
 
 def time_option(option: str, text: str) -> datetime:
-    """A time given on the command line; UsageError names the option."""
+    """A time given on the command line, of those that the store can hold; UsageError names the option."""
     try:
-        return parse_time(text, CLOCK.now())
+        return min(max(parse_time(text, CLOCK.now()), BEGINNING), FOREVER)
     except UsageError as error:
         # Of `-15x` the message names only what is behind the sign.
         typed = "" if repr(text) in str(error) else f" (in {text!r})"
@@ -80,21 +95,49 @@ def period(since: str, until: str) -> tuple[datetime, datetime]:
     return first, last
 
 
-def _discard_output() -> None:
-    """Whoever read our output has seen enough. The exit status is still told: a 1 means that something was found."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class Output:
+    """Standard output, whoever writes to it: what it cannot take is an error of the command, never a traceback.
 
+    A reader who goes away has seen enough. The exit status is still told: a 1 means that something was found.
+    """
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Go on: rich would end the process with a 1."""
-        self.quiet = True
-        _discard_output()
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._heeding():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._heeding():
+            self._stream.flush()
+
+    @contextmanager
+    def _heeding(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self._discard()
+        except OSError as error:
+            self._discard()
+            self._lost = f"standard output: {error.strerror}"
+        # Again and again: who writes nothing to see whether it is text that is taken here minds no error.
+        if self._lost:
+            raise Transient(self._lost)
+
+    def _discard(self) -> None:
+        """What is still to come, and what Python would write at its end."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def out() -> Console:
     """Where results go. Rich honours NO_COLOR and leaves colours out where nobody looks."""
-    return _Console(soft_wrap=False)
+    return Console(soft_wrap=False)
 
 
 def err() -> Console:
@@ -109,11 +152,8 @@ def print_json(value: Any) -> None:
 
 def print_text(text: str) -> None:
     """Text on standard output, exactly as it is."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_rows(
@@ -140,7 +180,7 @@ def print_rows(
     console = out()
     if not console.is_terminal:
         # A pipe has no width: nothing is cut off.
-        console = _Console(width=Console(width=PIPE_COLUMNS_MAX).measure(table).maximum)
+        console = Console(width=Console(width=PIPE_COLUMNS_MAX).measure(table).maximum)
     console.print(table)
 
 

@@ -1,6 +1,7 @@
-"""The `stallwatch` command: its commands, and how it ends (0 done, 1 found, 2 wrong usage)."""
+"""The `stallwatch` command: its commands, and how it ends (0 done, 1 found, 2 wrong usage, 3 outside failure)."""
 
 import sys
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from typing import Annotated
 
@@ -17,7 +18,8 @@ from stallwatch.cli import (
     serving,
     tokens,
 )
-from stallwatch.cli.common import err
+from stallwatch.cli.common import Chosen, Output, err
+from stallwatch.config import placed
 from stallwatch.errors import StallwatchError, UsageError
 from stallwatch.model.plain_text import harmless
 
@@ -54,11 +56,14 @@ for room in (serving, moving, judging, reading, correcting, reporting, operating
 
 def main() -> None:
     """Run the command line; errors are one message on standard error, never a traceback."""
+    chosen = Chosen()
     try:
-        # Typer ends the process itself: wrong usage is 2, typer.Exit says its own.
-        app()
+        # There is none where it was closed before we began.
+        with redirect_stdout(sys.stdout and Output(sys.stdout)):
+            # Typer ends the process itself: wrong usage is 2, typer.Exit says its own.
+            app(obj=chosen)
     except UsageError as error:
-        _complain(str(error))
+        _complain(placed(str(error), chosen.config))
         sys.exit(2)
     except StallwatchError as error:
         _complain(str(error))

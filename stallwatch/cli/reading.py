@@ -47,6 +47,7 @@ ATTEMPT_COLUMNS = (
     "worker", "error_type",
 )  # fmt: skip
 FINDING_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+WINDOWS: Final = {60: "minutes", 3600: "hours", 86400: "days"}
 TABLE_ROWS: Final = 100
 LimitOption = Annotated[
     int | None,
@@ -84,9 +85,15 @@ def steps(
     """
     _check_status(status, STEP_STATUSES)
     filters = _filters(namespace, engine, workflow, step, status, since, until)
+    now = CLOCK.now()
     with reading_store(settings_from(config), CLOCK) as store:
-        rows = reading.steps(store, filters, CLOCK.now())
+        rows = reading.steps(store, filters, now)
     print_rows(rows, STEP_COLUMNS, format_, "No steps.")
+    asked = [cell("at", when) for when in (filters.since, filters.until)]
+    counted = [cell("at", when) for when in reading.counted(filters, now)]
+    if format_ is Format.TABLE and counted != asked:
+        width = WINDOWS[reading.window_for(filters, now)]
+        err().print(f"In whole {width}: {' to '.join(counted)} UTC.", highlight=False)
 
 
 def executions(
@@ -109,7 +116,8 @@ def executions(
         rows = reading.executions(store, filters)
     print_rows(rows, EXECUTION_COLUMNS, format_, "No executions.")
     if len(rows) == most and limit is None:
-        err().print(f"These are the latest {most:,}; --limit shows more.", highlight=False)
+        more = "--limit shows more" if most < LIMIT_MAX else "--until shows earlier ones"
+        err().print(f"These are the latest {most:,}; {more}.", highlight=False)
 
 
 def trace(

@@ -16,10 +16,19 @@ from stallwatch.app.access import ask
 from stallwatch.app.claim import Serving
 from stallwatch.cli.main import app
 from stallwatch.errors import StoreUnavailable
-from tests.app.running import STALLWATCH, WAIT_S, Ended, Place, run_all, run_alone, run_here
+from tests.app.running import (
+    STALLWATCH,
+    WAIT_S,
+    Ended,
+    Place,
+    run_all,
+    run_alone,
+    run_here,
+)
 from tests.cli.document import documented
 
 JSON: Final = ("--format", "json")
+FULL: Final = Path("/dev/full")
 ESCAPE: Final = "\x1b"
 RED: Final = f"{ESCAPE}[31mred{ESCAPE}[0m\a\N{RIGHT-TO-LEFT OVERRIDE}"
 """A name that would act on a terminal."""
@@ -166,6 +175,23 @@ def test_tokens_and_certificates_that_are_not_there_are_named(tmp_path: Path, se
             '[[alerts.receivers]]\nname = "a"\nwebhook_configs = [{ url_file = "/nowhere" }]',
             ":4: alerts.receivers.0.webhook_configs.0.url_file: url_file /nowhere cannot be read",
         ),
+        (
+            '[[alerts.receivers]]\nname = "a"\nwebhook_configs = [{ url = "https://h/s3cret x" }]',
+            ":4: alerts.receivers.0.webhook_configs.0.url: must be an address without blanks",
+        ),
+        (
+            '[[alerts.receivers]]\nname = "a"\nslack_configs = [{ bot_token = "", channel = "c" }]',
+            ":4: alerts.receivers.0.slack_configs.0.bot_token: is empty",
+        ),
+        (
+            '[[alerts.receivers]]\nname = "a"\npagerduty_configs = [{ routing_key = "s3cret\\nx" }]',
+            ":4: alerts.receivers.0.pagerduty_configs.0.routing_key: must have no line breaks",
+        ),
+        (
+            '[[alerts.receivers]]\nname = "a"\n'
+            'webhook_configs = [{ url = "https://h", bearer_token = "s3crét" }]',
+            ":4: alerts.receivers.0.webhook_configs.0.bearer_token: must have no line breaks",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", [["config", "check"], ["serve"]])
@@ -176,6 +202,104 @@ def test_an_address_that_cannot_be_told_is_named_with_its_line(
     ended = run_here(*command, *options)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"stallwatch: {options[1]}{said}")
+    assert "s3cret" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [
+        ("pagerduty_configs", "routing_key"),
+        ("slack_configs", "bot_token"),
+        ("webhook_configs", "bearer_token"),
+        ("webhook_configs", "url"),
+    ],
+)
+@pytest.mark.parametrize("written", ["https://s3cret\nx\n", "https://s3cret\x07x", "s3cr\xe9t"])
+@pytest.mark.parametrize("command", [["config", "check"], ["serve"]])
+def test_a_secret_in_a_file_that_cannot_be_sent_is_named_with_its_line(
+    tmp_path: Path, command: list[str], target: str, key: str, written: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(written)
+    beside = {"bot_token": ', channel = "c"', "bearer_token": ', url = "https://h"'}.get(key, "")
+    options = config(
+        tmp_path,
+        f'[[alerts.receivers]]\nname = "a"\n{target} = [{{ {key}_file = "{file}"{beside} }}]\n',
+    )
+    ended = run_here(*command, *options)
+    assert (ended.code, ended.out) == (2, "")
+    where = f"{options[1]}:3: alerts.receivers.0.{target}.0.{key}_file: {key}_file {file}: must "
+    assert ended.err.startswith(f"stallwatch: {where}")
+    assert "s3cr" not in ended.err
+
+
+@pytest.mark.parametrize("pattern", ["(?<=a)b", "(", "a*"])
+def test_a_pattern_that_the_engine_refuses_is_named_with_its_line(
+    tmp_path: Path, pattern: str
+) -> None:
+    data = tmp_path / "data"
+    options = config(
+        tmp_path,
+        f'[store]\nurl = "chdb://{data}"\n[collector]\nredact = [\n"x",\n{{ value = "{pattern}" }}]\n',
+    )
+    # In a process of its own: an engine in memory would be this one's only one.
+    ended = run_alone("config", "check", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(
+        f"stallwatch: {options[1]}:6: collector.redact.1.value: '{pattern}' "
+    )
+    assert not data.exists()
+
+
+def test_a_pattern_that_the_engine_takes_is_good(tmp_path: Path) -> None:
+    options = config(tmp_path, "[collector]\nredact = [{ value = 'a+' }]\n")
+    assert run_alone("config", "check", *options) == Ended(0, "The configuration is good.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[report]\ncron = "x"', "report.cron: 'x': "),
+        ('[report]\ntimezone = "Mars"', "report.timezone: there is no time zone 'Mars'"),
+        ('[collector]\ntokens_file = "/nowhere"', "collector.tokens_file: there is no file"),
+        ('[web]\ntokens_file = "/nowhere"', "web.tokens_file: there is no file /nowhere"),
+        ('[web]\ntls_cert = "/nowhere"\ntls_key = "x"', "web.tls_cert: /nowhere cannot be read"),
+    ],
+)
+def test_what_is_wrong_only_when_it_is_used_is_named_with_its_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    options = config(tmp_path, f'[telemetry]\nlog_level = "error"\n{text}\n')
+    ended = run_here("config", "check", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"stallwatch: {options[1]}:4: {said}")
+
+
+def test_serve_names_the_line_of_what_is_wrong_only_when_it_is_used(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    options = config(tmp_path, f'[store]\nurl = "chdb://{data}"\n[report]\ncron = "x"\n')
+    ended = run_here("serve", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"stallwatch: {options[1]}:4: report.cron: 'x': ")
+
+
+def test_what_is_wrong_in_the_environment_only_when_it_is_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STALLWATCH__REPORT__CRON", "x")
+    ended = run_here("config", "check", *config(tmp_path, '[report]\ncron = "0 8 * * MON"\n'))
+    assert ended.code == 2
+    assert ended.err.startswith("stallwatch: environment: report.cron: 'x': ")
+
+
+def test_a_variable_that_is_no_json_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STALLWATCH__REPORT__BUFFER", "0.4")
+    monkeypatch.setenv("STALLWATCH__ALERTS__RECEIVERS", '[{"name": "s3cret')
+    ended = run_here("config", "check", *config(tmp_path, ""))
+    assert ended.code == 2
+    assert "environment: STALLWATCH__ALERTS__RECEIVERS: must be JSON: Unterminated" in ended.err
     assert "s3cret" not in ended.err
 
 
@@ -249,7 +373,9 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["dashboards", "export", "{folder}/new"], ["doctor", *JSON]])
+@pytest.mark.parametrize(
+    "words", [["dashboards", "export", "{folder}/new"], ["doctor", *JSON], ["steps", "--help"]]
+)
 def test_a_reader_that_goes_away_changes_no_exit_status(words: list[str], tmp_path: Path) -> None:
     place = Place(tmp_path)
     ours, theirs = os.pipe()
@@ -263,6 +389,22 @@ def test_a_reader_that_goes_away_changes_no_exit_status(words: list[str], tmp_pa
             check=False,
         )
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("words", [["doctor"], ["doctor", *JSON], ["steps", "--help"]])
+def test_a_full_disk_is_exit_status_3(words: list[str], tmp_path: Path) -> None:
+    with FULL.open("wb") as full:
+        ended = subprocess.run(
+            [STALLWATCH, *Place(tmp_path).argv(*words)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=WAIT_S,
+            check=False,
+        )
+    said = b"stallwatch: standard output: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (3, said)
 
 
 def test_a_message_is_one_line_and_acts_on_no_terminal() -> None:
@@ -351,6 +493,8 @@ HOSTILE: Final = [
     for name in ("step.started", "step.completed", "workflow.failed", f"step.{RED}")
 ]  # fmt: skip
 SINCE: Final = ("--since", "2026-01-05T00:00:00Z")
+WHILE: Final = ("--since", "2026-01-05T12:00:30Z", "--until", "2026-01-05T12:30:30Z")
+EVER: Final = ("--since", "0001-01-01T00:00:00Z")
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +509,8 @@ def ended(place: Place) -> dict[str, Ended]:
     lines.write_text("\n".join(LINES), encoding="utf-8")
     hostile = place.folder / "[b]hostile.ndjson"
     hostile.write_text("\n".join(HOSTILE), encoding="utf-8")
+    many = place.folder / "many.ndjson"
+    many.write_text("\n".join(event("workflow.started", f"m-{i}", 5) for i in range(10_000)))
     told = ("--namespace", "default", *SINCE, *JSON)
     story: dict[str, list[str]] = {
         "doctor before": ["doctor", *JSON],
@@ -379,6 +525,11 @@ def ended(place: Place) -> dict[str, Ended]:
         "trace": ["trace", "o-1", *JSON],
         "import again": ["import", "events", str(lines)],
         "steps again": ["steps", *told],
+        "steps of a while": ["steps", *WHILE],
+        "steps of a while as JSON": ["steps", *WHILE, *JSON],
+        "steps of whole days": ["steps", *SINCE, "--until", "2026-01-06T00:00:00Z"],
+        "steps ever": ["steps", *EVER, *JSON],
+        "report ever": ["report", "timeouts", *EVER, *JSON],
         "executions again": ["executions", *told],
         "trace again": ["trace", "o-1", *JSON],
         "import nothing": ["import", "events", str(place.folder / "nowhere")],
@@ -397,6 +548,9 @@ def ended(place: Place) -> dict[str, Ended]:
         "hostile doctor": ["doctor"],
         "forget": ["forget", "--yes", "o-1"],
         "executions forgotten": ["executions", *told],
+        "many import": ["import", "events", str(many)],
+        "many in a table": ["executions", *SINCE],
+        "many as JSON": ["executions", *SINCE, *JSON],
     }
     results = run_all([place.argv(*words) for words in story.values()])
     return dict(zip(story, results, strict=True))
@@ -459,6 +613,29 @@ def test_importing_twice_changes_nothing(ended: dict[str, Ended]) -> None:
     (run,), (again,) = ended["trace"].data, ended["trace again"].data
     assert run["attempt_list"] == again["attempt_list"] != []
     assert len(run["events"]) == len(again["events"])
+
+
+@pytest.mark.slow
+def test_what_is_counted_whole_is_told_to_people(ended: dict[str, Ended]) -> None:
+    told = ended["steps of a while"]
+    assert told.err == "In whole days: 2026-01-05 00:00:00 to 2026-01-06 00:00:00 UTC.\n"
+    assert "charge" in told.out
+    assert ended["steps of whole days"] == Ended(0, told.out, "")
+    assert ended["steps of a while as JSON"].err == ""
+
+
+@pytest.mark.slow
+def test_before_all_time_is_since_ever(ended: dict[str, Ended]) -> None:
+    assert ended["steps ever"].data == ended["steps again"].data
+    assert [row["step"] for row in ended["report ever"].data] == ["charge"]
+
+
+@pytest.mark.slow
+def test_it_is_told_how_to_see_more(ended: dict[str, Ended]) -> None:
+    table, data = ended["many in a table"], ended["many as JSON"]
+    assert table.err == "These are the latest 100; --limit shows more.\n"
+    assert data.err == "These are the latest 10,000; --until shows earlier ones.\n"
+    assert len(data.data) == 10_000
 
 
 @pytest.mark.slow

@@ -126,6 +126,24 @@ def test_steps_with_attempts_in_a_status(client: TestClient, status: str, steps:
     assert all("statuses" not in row for row in rows)
 
 
+def test_a_step_that_backs_off_is_open(store: Store, now: datetime) -> None:
+    store.insert_events(
+        [
+            event(now, 120, "workflow.started", "o-1"),
+            event(now, 120, "step.started", "o-1", step="charge"),
+            event(now, 60, "step.retrying", "o-1", step="charge"),
+        ],
+        now,
+        "test",
+    )
+    store.fold(now)
+    for status in ("", "open", "backing_off"):
+        filters = reading.Filters(status=status, since=now - timedelta(hours=1), until=now)
+        [row] = reading.steps(store, filters, now)
+        oldest = row["oldest_open_at"]
+        assert (row["step"], row["open"], oldest) == ("charge", 1, now - timedelta(seconds=120))
+
+
 @pytest.mark.parametrize(
     ("path", "status", "named"),
     [
@@ -211,3 +229,19 @@ def test_the_finest_windows_still_kept(now: datetime) -> None:
     assert window(90 * 86400) == 86400
     with pytest.raises(InputError, match="since"):
         window(0, 10)
+
+
+def test_whole_windows_are_counted(now: datetime) -> None:
+    def counted(since: timedelta, until: timedelta) -> tuple[timedelta, timedelta]:
+        filters = reading.Filters(since=now - since, until=now - until)
+        first, last = reading.counted(filters, now)
+        return now - first, now - last
+
+    hours, minutes, seconds = (timedelta(**{unit: 1}) for unit in ("hours", "minutes", "seconds"))
+    assert counted(90 * seconds, 0 * seconds) == (2 * minutes, 0 * seconds)
+    assert counted(90 * minutes, 30 * seconds) == (90 * minutes, 0 * seconds)
+    assert counted(9.5 * hours, 1.5 * hours) == (10 * hours, 1 * hours)
+    # The window that is not over is counted up to now.
+    later = now + timedelta(minutes=7)
+    filters = reading.Filters(since=now - timedelta(days=1), until=later)
+    assert reading.counted(filters, later) == (now - timedelta(days=1), later)

@@ -128,6 +128,19 @@ def test_steps_page(client: TestClient) -> None:
     assert client.get("/steps?period=1y").status_code == 400
 
 
+def test_steps_page_of_any_period(client: TestClient) -> None:
+    page = Page(client.get("/steps?period=24h").text)
+    assert "from 2026-01-04 12:00:00.000Z to 2026-01-05 12:00:00.000Z" in page.text
+    assert "103" in page.text
+    page = Page(client.get("/steps?since=-65m&until=2026-01-05T11:30:10Z").text)
+    assert "from 2026-01-05 10:55:00.000Z to 2026-01-05 11:31:00.000Z" in page.text
+    assert "103" not in page.text
+    periods = [v for tag, v in page.tags if tag == "a" and "period=" in (v.get("href") or "")]
+    assert periods
+    assert not [v for v in periods if "aria-current" in v]
+    assert client.get("/steps?since=yesterday").status_code == 400
+
+
 def test_a_name_does_not_turn_the_rest_of_a_line(
     client: TestClient, state: State, now: datetime
 ) -> None:
