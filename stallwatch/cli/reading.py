@@ -49,6 +49,8 @@ ATTEMPT_COLUMNS = (
 FINDING_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 WINDOWS: Final = {60: "minutes", 3600: "hours", 86400: "days"}
 TABLE_ROWS: Final = 100
+STEPS_SINCE: Final = "-7d"
+NOW: Final = "now"
 LimitOption = Annotated[
     int | None,
     typer.Option(
@@ -73,8 +75,8 @@ def steps(
     workflow: WorkflowOption = "",
     step: StepOption = "",
     status: StatusOption = "",
-    since: SinceOption = "-7d",
-    until: UntilOption = "now",
+    since: SinceOption = STEPS_SINCE,
+    until: UntilOption = NOW,
     format_: FormatOption = Format.TABLE,
     config: ConfigOption = None,
 ) -> None:
@@ -91,7 +93,9 @@ def steps(
     print_rows(rows, STEP_COLUMNS, format_, "No steps.")
     asked = [cell("at", when) for when in (filters.since, filters.until)]
     counted = [cell("at", when) for when in reading.counted(filters, now)]
-    if format_ is Format.TABLE and counted != asked:
+    # Who asks for no time in particular does not care for an hour.
+    is_usual = (since, until) == (STEPS_SINCE, NOW)
+    if format_ is Format.TABLE and counted != asked and not is_usual:
         width = WINDOWS[reading.window_for(filters, now)]
         err().print(f"In whole {width}: {' to '.join(counted)} UTC.", highlight=False)
 
