@@ -96,6 +96,8 @@ def _advice(step: StepRecommendation) -> Iterator[str]:
             f"{format_duration(current_s)} is fine: {share(step.healthy_cut or 0.0)} of attempts "
             f"are cut off, and {format_duration(recommended_s)} would do."
         )
+        if step.change == "due":
+            yield f"It is so far off that a change is due all the same. {_what_to_set(step, recommended_s)}"
 
 
 def _how_loose(step: StepRecommendation, current_s: float, recommended_s: float) -> str:

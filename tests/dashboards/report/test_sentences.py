@@ -37,6 +37,17 @@ def test_long_but_not_yet_sure() -> None:
     )
 
 
+def test_a_change_that_is_due_is_advised_where_nothing_is_wrong_too() -> None:
+    said = {
+        change: advice(a_step(verdict="ok", current_timeout_s=14.0, change=change))
+        for change in ("due", "wait", "keep")
+    }
+    assert said["due"].startswith("14s is fine: ")
+    assert "a change is due all the same. Set 8.1s;" in said["due"]
+    assert said["wait"] == said["keep"]
+    assert "Set" not in said["keep"]
+
+
 def test_too_tight_although_the_recommendation_is_no_longer() -> None:
     step = a_step(verdict="too_tight", current_timeout_s=9.0, healthy_cut=0.006)
     assert "Set 8.1s; at that value" in advice(step)
