@@ -1,11 +1,14 @@
-"""How large, how old and how various step events may be. What is too much is cut and counted, or goes back.
+"""How large, how old and how various step events may be. What is too much is left out and counted, or goes back.
 
 This is for step events, from `/v1/events` and from log records. Spans are never read here, one by one.
+A value that is too long is only counted here: the store cuts it once secrets are out of it, because the beginning of
+one that lies across a cut would not be known for a secret.
 """
 
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +28,6 @@ TEXT_MAX: Final = 2048
 """Characters of a field other than `error_message`: names and ids are compared, so they are refused, not cut."""
 KEY_MAX: Final = 256
 """Characters of an attribute's name. An attribute with a longer one is left out."""
-CUT: Final = "…"
 NAMESPACES: Final = 10
 """All namespaces together may have as many names as so many full ones."""
 _TEXTS: Final = tuple(
@@ -70,25 +72,21 @@ class Limits:
             for field in _TEXTS:
                 if len(getattr(event, field)) > TEXT_MAX:
                     raise InputError(f"{field}: may have {TEXT_MAX} characters")
-            return self._cut(event)
+            return self._limited(event)
 
         return accept
 
-    def _cut(self, event: StepEvent) -> StepEvent:
+    def _limited(self, event: StepEvent) -> StepEvent:
         changes: dict[str, Any] = self._pooled_names(event)
         limit = self._config.max_attribute_bytes
-        message = cut_text(event.error_message, limit)
-        if message is not event.error_message:
-            self._meters.limited.labels("attribute_bytes").inc()
-            changes["error_message"] = message
-        if event.attributes:
-            attributes, dropped, cut = cut_attributes(
-                event.attributes, self._config.max_attributes, limit
-            )
-            if dropped or cut:
-                self._meters.limited.labels("attributes").inc(dropped)
-                self._meters.limited.labels("attribute_bytes").inc(cut)
-                changes["attributes"] = attributes
+        attributes = first_attributes(event.attributes, self._config.max_attributes)
+        dropped = len(event.attributes) - len(attributes)
+        if dropped:
+            self._meters.limited.labels("attributes").inc(dropped)
+            changes["attributes"] = attributes
+        long = sum(is_longer(value, limit) for value in (event.error_message, *attributes.values()))
+        if long:
+            self._meters.limited.labels("attribute_bytes").inc(long)
         return msgspec.structs.replace(event, **changes) if changes else event
 
     def _pooled_names(self, event: StepEvent) -> dict[str, Any]:
@@ -137,39 +135,15 @@ class Names:
             return True
 
 
-def cut_attributes(
-    attributes: dict[str, Any], most: int, limit_bytes: int
-) -> tuple[dict[str, Any], int, int]:
-    """The first `most` attributes with values of at most `limit_bytes`; how many were left out, how many cut."""
-    kept: dict[str, Any] = {}
-    cut = 0
-    for key, value in attributes.items():
-        if len(kept) == most:
-            break
-        if len(key) > KEY_MAX:
-            continue
-        kept[key] = _cut_value(value, limit_bytes)
-        cut += kept[key] is not value
-    return kept, len(attributes) - len(kept), cut
+def first_attributes(attributes: dict[str, Any], most: int) -> dict[str, Any]:
+    """The first `most` attributes whose names are not too long."""
+    named = (item for item in attributes.items() if len(item[0]) <= KEY_MAX)
+    return dict(islice(named, most))
 
 
-def _cut_value(value: Any, limit_bytes: int) -> Any:
+def is_longer(value: Any, limit_bytes: int) -> bool:
+    """Whether the value, as the text that is stored of it, has more than `limit_bytes` in UTF-8."""
     if isinstance(value, str):
-        return cut_text(value, limit_bytes)
-    if isinstance(value, dict | list):
-        text = msgspec.json.encode(value)
-        if len(text) > limit_bytes:
-            return cut_text(text.decode(), limit_bytes)
-    return value
-
-
-def cut_text(text: str, limit_bytes: int) -> str:
-    """The text itself, or its beginning and an ellipsis, of at most `limit_bytes` in UTF-8 together."""
-    # No character takes more than four bytes: most texts need not be encoded to be known as short enough.
-    if len(text) * 4 <= limit_bytes:
-        return text
-    encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= limit_bytes:
-        return text
-    room = limit_bytes - len(CUT.encode())
-    return encoded[:room].decode("utf-8", "ignore") + CUT
+        # No character takes more than four bytes: most texts need not be encoded to be known as short enough.
+        return len(value) * 4 > limit_bytes and len(value.encode("utf-8", "replace")) > limit_bytes
+    return isinstance(value, dict | list) and len(msgspec.json.encode(value)) > limit_bytes

@@ -64,7 +64,7 @@ def document() -> dict[str, Any]:
             "title": "Stallwatch ingest",
             "version": version("stallwatch"),
             "description": "OTLP/HTTP (https://opentelemetry.io/docs/specs/otlp/) and step events. Bodies may be "
-            "compressed (Content-Encoding: gzip, deflate).",
+            "compressed (Content-Encoding: gzip, deflate, zstd).",
         },
         "paths": paths,
         "components": {"schemas": schemas},

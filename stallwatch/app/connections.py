@@ -17,6 +17,7 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 BODY_S: Final = 120.0
 """How long a body may take. An application may be less patient."""
 _LINGER_S: Final = 1.0
+_TOO_LARGE: Final = b"431 Request Header Fields Too Large"
 _NO_ROOM: Final = PlainTextResponse(
     "too many connections: send again later\n", 503, {"Retry-After": "1", "Connection": "close"}
 )
@@ -59,6 +60,7 @@ class Connection(HttpToolsProtocol):
         self._part = _Part.HEAD
         self._heads = 0
         self._head_bytes = 0
+        self._head_is_too_large = False
         self._ended = False
         self._certificate = ""
 
@@ -82,14 +84,14 @@ class Connection(HttpToolsProtocol):
         if self._part is _Part.NOTHING:
             self._part = _Part.HEAD
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._ended or self.transport.is_closing():
             return
         self._set_timer()
         if self._part is _Part.HEAD:
             # What came before this head in the same piece of data is not counted.
             self._head_bytes = self._head_bytes + len(data) if heads == self._heads else 0
             if self._head_bytes > HEAD_BYTES_MAX:
-                self._end(b"431 Request Header Fields Too Large")
+                self._end(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -97,11 +99,23 @@ class Connection(HttpToolsProtocol):
         self._part = _Part.HEAD
 
     def on_headers_complete(self) -> None:
+        # What came in one piece of data is measured only here.
+        lines = sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
+        if len(self.url) + lines > HEAD_BYTES_MAX:
+            self._head_is_too_large = True
+            # The parser gives up, and what it would answer is said below.
+            raise ValueError("the request line and the headers are too large")
         self._heads += 1
         self._head_bytes = 0
         self._part = _Part.BODY
         self._waiting.pop(self, None)
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._head_is_too_large:
+            self._end(_TOO_LARGE)
+        else:
+            super().send_400_response(msg)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -24,6 +24,7 @@ from stallwatch.cli.common import (
 )
 from stallwatch.config import check_secrets
 from stallwatch.errors import UsageError
+from stallwatch.store.redaction import check_rules_alone
 
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 dashboards_app = typer.Typer(help="Grafana dashboards.", no_args_is_help=True)
@@ -90,6 +91,7 @@ def check(config: ConfigOption = None) -> None:
     # What `serve` reads at its start, beyond what every command does.
     check_secrets(settings, config)
     cron_trigger(settings.report.cron, settings.report.timezone)
+    check_rules_alone(settings.collector.redact)
     for section, config_ in (("collector", settings.collector), ("web", settings.web)):
         list(means(section, config_))
     # What asks an engine reads the files that its section names when it is made, and connects when it looks.

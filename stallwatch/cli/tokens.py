@@ -56,28 +56,48 @@ def add(
     name: NameArgument,
     for_: ForOption = Listener.COLLECTOR,
     namespace: Annotated[
-        str, typer.Option("--namespace", help="Where what it sends belongs. Default: as it says.")
-    ] = "",
+        str | None,
+        typer.Option(
+            "--namespace", help="A sender's: where what it sends belongs. Default: as it says."
+        ),
+    ] = None,
     items_per_second: Annotated[
-        int,
-        typer.Option("--items-per-second", min=0, help="Most spans and events a second. 0: any."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--items-per-second", min=0, help="A sender's most spans and events a second. 0: any."
+        ),
+    ] = None,
     bytes_per_second: Annotated[
-        int,
-        typer.Option("--bytes-per-second", min=0, help="Most bytes a second, inflated. 0: any."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--bytes-per-second", min=0, help="A sender's most bytes a second, inflated. 0: any."
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Make a token, print it once, and write its hash to the tokens_file. A running serve takes it within seconds."""
+    of_senders = {
+        "--namespace": namespace,
+        "--items-per-second": items_per_second,
+        "--bytes-per-second": bytes_per_second,
+    }
+    for option, value in of_senders.items():
+        if for_ is Listener.WEB and value is not None:
+            raise UsageError(
+                f"{option}: is for senders; a token for the web reads everything, all namespaces"
+            )
+    if namespace is not None and not namespace.strip():
+        # An unset variable of a shell, most likely. A token that may send for any namespace has no --namespace.
+        raise UsageError("--namespace: is empty; leave it out for a token that may send for any")
     path = _file(settings_from(config), for_)
     secret = new_token()
     try:
         token = Token(
             name=name,
             hash=hash_of(secret),
-            namespace=namespace,
-            items_per_second=items_per_second,
-            bytes_per_second=bytes_per_second,
+            namespace=namespace or "",
+            items_per_second=items_per_second or 0,
+            bytes_per_second=bytes_per_second or 0,
         )
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]

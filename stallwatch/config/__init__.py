@@ -1,6 +1,6 @@
 """Configuration: `stallwatch.toml`, then the environment; validated whole, named by key when wrong."""
 
-from stallwatch.config.load import check_secrets, load_detectors, load_settings
+from stallwatch.config.load import check_secrets, load_detectors, load_settings, placed
 from stallwatch.config.settings import DetectorsConfig, Policy, Settings
 
 __all__ = [
@@ -10,4 +10,5 @@ __all__ = [
     "check_secrets",
     "load_detectors",
     "load_settings",
+    "placed",
 ]

@@ -36,7 +36,7 @@ from pydantic import (
     model_validator,
 )
 
-from stallwatch.config.fields import WebUrl, web_address
+from stallwatch.config.fields import WebUrl, credential, web_address
 from stallwatch.errors import ConfigError, InputError
 from stallwatch.model.durations import parse_duration_s
 
@@ -57,7 +57,13 @@ def _secret_address(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _secret_credential(secret: SecretStr) -> SecretStr:
+    credential(secret.get_secret_value())
+    return secret
+
+
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_address)]
+Credential = Annotated[SecretStr, AfterValidator(_secret_credential)]
 DurationS = Annotated[float, BeforeValidator(_duration_s)]
 """Seconds, written as `250ms`, `2s`, `5m` or `4h`."""
 
@@ -122,7 +128,7 @@ class SlackConfig(TargetConfig):
 
     url: SecretUrl | None = None
     url_file: Path | None = None
-    bot_token: SecretStr | None = None
+    bot_token: Credential | None = None
     bot_token_file: Path | None = None
     channel: str = ""
     api_url: WebUrl = "https://slack.com/api/"
@@ -140,7 +146,7 @@ class SlackConfig(TargetConfig):
 class PagerDutyConfig(TargetConfig):
     """An Events API v2 integration (`routing_key` or `routing_key_file`)."""
 
-    routing_key: SecretStr | None = None
+    routing_key: Credential | None = None
     routing_key_file: Path | None = None
     base_url: Annotated[str, Field(pattern=r"^https://")] = "https://events.pagerduty.com"
 
@@ -155,7 +161,7 @@ class WebhookConfig(TargetConfig):
 
     url: SecretUrl | None = None
     url_file: Path | None = None
-    bearer_token: SecretStr | None = None
+    bearer_token: Credential | None = None
     bearer_token_file: Path | None = None
 
     @model_validator(mode="after")
@@ -260,12 +266,10 @@ def read_secret(config: TargetConfig, key: SecretKey) -> str | None:
         raise ConfigError(f"alerts: {key}_file {file} cannot be read: {error}") from None
     if not text:
         raise ConfigError(f"alerts: {key}_file {file} is empty")
-    if key == "url":
-        try:
-            web_address(text)
-        except ValueError as error:
-            raise ConfigError(f"alerts: {key}_file {file}: {error}") from None
-    return text
+    try:
+        return web_address(text) if key == "url" else credential(text)
+    except ValueError as error:
+        raise ConfigError(f"alerts: {key}_file {file}: {error}") from None
 
 
 def _exactly_one(section: TargetConfig, keys: tuple[str, ...]) -> None:

@@ -52,6 +52,17 @@ def web_address(value: str) -> str:
         known = False
     if not known:
         raise ValueError("must be an address that begins with http:// or https:// and names a host")
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise ValueError("must be an address without blanks, line breaks and control characters")
+    return value
+
+
+def credential(value: str) -> str:
+    """The token or key, if it can be sent in a header; ValueError does not repeat it: it is a secret."""
+    if not value.strip():
+        raise ValueError("is empty")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must have no line breaks, control characters or characters beyond ASCII")
     return value
 
 

@@ -34,6 +34,8 @@ PREFIX: Final = "STALLWATCH__"
 FILE_VARIABLE: Final = "STALLWATCH_CONFIG"
 DEFAULT_FILE: Final = Path("stallwatch.toml")
 Key = tuple[str | int, ...]
+_LATE_KEY: Final = re.compile(r"(\w+)\.(\w+)(?:\.\w+)*")
+_NOWHERE: Final = "the configuration"
 _NAMED_KEY: Final = re.compile(r"(\w+)\.(\w+)\b")
 _PLAIN: Final = {
     "extra_forbidden": "there is no such key",
@@ -76,10 +78,7 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     chosen = path or _path_from_environment()
     data = read_toml(chosen) if chosen is not None else {}
-    try:
-        overrides = EnvSettingsSource(_Environment, case_sensitive=False)()
-    except ValueError as error:
-        raise ConfigError(f"environment: {error}") from None
+    overrides = _overrides()
     stray = _stray_variables()
     if stray:
         raise ConfigError(f"environment: {stray}: there is no such section or key")
@@ -98,12 +97,30 @@ def check_secrets(settings: Settings, path: Path | None = None) -> None:
     wrong = [(("alerts", *key), message) for key, message in wrong_secrets(settings.alerts)]
     if wrong:
         chosen = path or _path_from_environment()
-        overrides = EnvSettingsSource(_Environment, case_sensitive=False)()
+        overrides = _overrides()
         lines = [
             f"{_place(chosen, overrides, key)}: {'.'.join(map(str, key))}: {message}"
             for key, message in wrong
         ]
         raise ConfigError("\n".join(lines))
+
+
+def placed(message: str, path: Path | None = None) -> str:
+    """The message, with the file and the line (or the environment) of the key that it begins with, if it is set there.
+
+    For what is found wrong with a setting only when it is used. `path`: what the settings were loaded from.
+    """
+    named = _LATE_KEY.match(message)
+    section = Settings.model_fields.get(named[1]) if named else None
+    if (
+        named is None
+        or section is None
+        or named[2] not in getattr(section.annotation, "model_fields", ())
+    ):
+        return message
+    key = tuple(int(part) if part.isdigit() else part for part in named[0].split("."))
+    where = _place(path or _path_from_environment(), _overrides(), key)
+    return message if where == _NOWHERE else f"{where}: {message}"
 
 
 def load_detectors(data: Mapping[str, Any], origin: str) -> DetectorsConfig:
@@ -164,9 +181,26 @@ def _place(file: Path | None, overrides: Mapping[str, Any], key: Key) -> str:
     if key and above is not None:
         return "environment"
     if file is None:
-        return "the configuration"
+        return _NOWHERE
     line = line_of(file.read_text(encoding="utf-8"), key)
     return f"{file}:{line}" if line else str(file)
+
+
+def _overrides() -> dict[str, Any]:
+    """What the environment sets. ConfigError names the variable that cannot be read, never its value."""
+    source = EnvSettingsSource(_Environment, case_sensitive=False)
+    try:
+        return source()
+    except ValueError as error:
+        # The error names the section alone: the variable is the one with which alone it is the same.
+        everything = source.env_vars
+        for name in environment_names():
+            source.env_vars = {n: v for n, v in everything.items() if n == name.lower()}
+            try:
+                source()
+            except ValueError as alone:
+                raise ConfigError(f"environment: {name}: must be JSON: {alone.__cause__}") from None
+        raise ConfigError(f"environment: {error}") from None
 
 
 def _path_from_environment() -> Path | None:

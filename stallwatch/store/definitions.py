@@ -82,7 +82,7 @@ class Conventions:
 
 @dataclass(frozen=True)
 class SpanLimits:
-    """How many attributes a span may have, and how many bytes one of them."""
+    """How many attributes a span or a step event may have, and how many bytes one of them."""
 
     attributes: int = 128
     attribute_bytes: int = 16 * 1024

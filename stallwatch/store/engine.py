@@ -101,6 +101,10 @@ class Address:
         )
 
 
+IN_MEMORY: Final = Address(path=Path(":memory:"), database="default")
+"""An embedded engine that keeps nothing. Not in a process that has opened a store: it has one engine at most."""
+
+
 class Engine:
     """A pool of clients on one database. Raises StoreUnavailable (try again) and StoreRefused (do not)."""
 
@@ -108,7 +112,7 @@ class Engine:
         self.address = address
         self.database = database or address.database
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
-        if address.path is not None:
+        if address.path is not None and address != IN_MEMORY:
             address.path.mkdir(parents=True, exist_ok=True)
 
     def connect(self, database: str | None = None, settings: Parameters | None = None) -> Client:

@@ -134,6 +134,28 @@ def test_whoever_sends_a_head_without_end_in_one_go_hears_why() -> None:
         assert said.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n",
+        b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 3\r\nX: %b\r\n\r\nabc",
+    ],
+)
+def test_a_whole_head_that_is_too_large_is_refused_and_one_that_is_not_is_read(head: bytes) -> None:
+    with serving() as server:
+        with connected(server) as sock:
+            sock.sendall(head % (b"y" * (HEAD_BYTES_MAX - 100)) + WHOLE)
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with connected(server) as sock:
+            sock.sendall(WHOLE)
+            assert answer_on(sock).startswith(b"HTTP/1.1 200 ")
+            sock.sendall(head % (b"y" * HEAD_BYTES_MAX) + WHOLE)
+            said = everything(sock)
+            assert said.startswith(b"HTTP/1.1 431 ")
+            assert said.count(b"HTTP/1.1") == 1
+
+
 def test_large_bodies_and_requests_in_one_go_are_no_endless_head() -> None:
     body = b"y" * (4 * HEAD_BYTES_MAX)
     post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body

@@ -59,6 +59,8 @@ def test_what_is_added_is_listed_and_removed(place: Place) -> None:
         (("add", "b c"), "name: letters"),
         (("add", "a"), "has a token 'a' already"),
         (("add", "b", "--items-per-second", "-1"), "Usage"),
+        (("add", "b", "--namespace", ""), "--namespace: is empty"),
+        (("add", "b", "--namespace", " "), "--namespace: is empty"),
         (("remove", "b"), "has no token 'b'; it has a"),
         (("add", "b", "--for", "web"), "web.tokens_file is not set"),
     ],
@@ -70,6 +72,20 @@ def test_wrong_usage_is_named(argv: tuple[str, ...], told: str, place: Place) ->
     assert ended.code == 2
     assert told in ended.err
     assert place.tokens.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--namespace", "x"), ("--items-per-second", "5"), ("--bytes-per-second", "0")],
+)
+def test_what_only_senders_have_is_refused_for_readers(
+    option: tuple[str, str], tmp_path: Path
+) -> None:
+    place = Place(tmp_path, '[web]\ntokens_file = "{tokens}"\n')
+    ended = place.run("add", "b", "--for", "web", *option)
+    assert ended.code == 2
+    assert f"{option[0]}: is for senders; a token for the web reads everything" in ended.err
+    assert not place.tokens.exists()
 
 
 def test_readers_have_a_file_of_their_own(tmp_path: Path) -> None:

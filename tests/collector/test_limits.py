@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from collector.admission import Sender
-from collector.limits import CUT, KEY_MAX, NAMESPACES, OTHER, TEXT_MAX, Limits, Names, cut_text
+from collector.limits import KEY_MAX, NAMESPACES, OTHER, TEXT_MAX, Limits, Names, is_longer
 from collector.meters import Meters
 from stallwatch.config.settings import CollectorConfig
 from stallwatch.errors import InputError
@@ -61,18 +61,19 @@ def test_long_names_of_attributes_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("value", ["x" * 100, "€" * 40, ["x"] * 40, {"a": {"b": "x" * 100}}])
-def test_long_values_are_cut(value: object) -> None:
+def test_long_values_are_counted_and_left_to_the_store_to_cut(value: object) -> None:
     limited = Limited(max_attribute_bytes=32)
-    kept = limited.accept(attributes={"a": value, "b": "short"}).attributes
-    assert kept["a"].endswith(CUT)
-    assert len(kept["a"].encode()) <= 32
-    assert kept["b"] == "short"
+    assert limited.accept(attributes={"a": value, "b": "short"}).attributes["a"] == value
     assert limited.counted("attribute_bytes") == 1
+    # What is left out is not cut as well.
+    few = Limited(max_attribute_bytes=32, max_attributes=1)
+    assert few.accept(attributes={"b": "short", "a": value}).attributes == {"b": "short"}
+    assert few.counted("attribute_bytes") == 0
 
 
-def test_a_long_error_message_is_cut() -> None:
+def test_a_long_error_message_is_counted() -> None:
     limited = Limited(max_attribute_bytes=32)
-    assert limited.accept(error_message="x" * 33).error_message == "x" * 29 + CUT
+    assert limited.accept(error_message="x" * 33).error_message == "x" * 33
     assert limited.counted("attribute_bytes") == 1
 
 
@@ -82,10 +83,8 @@ def test_what_is_within_the_limits_is_the_same_object() -> None:
 
 
 @given(st.text(), st.integers(16, 64))
-def test_cut_texts_are_the_beginning_of_what_was_sent(text: str, limit_bytes: int) -> None:
-    cut = cut_text(text, limit_bytes)
-    assert len(cut.encode()) <= limit_bytes
-    assert cut == text or (cut.endswith(CUT) and text.startswith(cut.removesuffix(CUT)))
+def test_what_is_longer_is_so_in_utf_8(text: str, limit_bytes: int) -> None:
+    assert is_longer(text, limit_bytes) == (len(text.encode()) > limit_bytes)
 
 
 @pytest.mark.parametrize("field", ["workflow", "execution_id", "step", "run_id", "queue", "engine"])

@@ -51,6 +51,11 @@ def test_answers_are_as_described(path: str, said: object) -> None:
     jsonschema_rs.validate({**schema, "components": described["components"]}, answer.json())
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_the_encodings_of_bodies_are_named(encoding: str) -> None:
+    assert encoding in document()["info"]["description"]
+
+
 def test_the_parameter_that_says_the_namespace_is_described() -> None:
     paths = document()["paths"]
     for path in ("/v1/traces", "/v1/logs", "/v1/events", "/v1/engines/temporal"):

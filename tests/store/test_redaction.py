@@ -1,6 +1,8 @@
 """Configured redaction, by the engine that does it."""
 
+import functools
 import json
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,18 @@ from pydantic import ValidationError
 
 from stallwatch.config.settings import RedactRule
 from stallwatch.errors import ConfigError
-from stallwatch.store import Store
-from stallwatch.store.redaction import MAP, TEXT, Redaction, check_rules, glob_pattern
+from stallwatch.model.events import StepEvent
+from stallwatch.store import Body, Store
+from stallwatch.store.redaction import (
+    MAP,
+    MEMBERS_DEPTH,
+    TEXT,
+    Redaction,
+    check_rules,
+    glob_pattern,
+)
 from tests.app.running import run_all
+from tests.spans import Span, request
 
 FLOWS = files("stallwatch.store") / "flows"
 TEXT_SQL = (FLOWS / TEXT).read_text()
@@ -185,6 +196,68 @@ def test_what_is_configured_reaches_the_tables(tmp_path: Path) -> None:
     assert event["error_message"] == "card [redacted] with Bearer [redacted]"
 
 
+@pytest.mark.parametrize(
+    "secret", ["AKIA1234567890ABCDEF", "xoxb-1234567890-abcdef", f"eyJ{'a' * 9}.{'b' * 9}.c"]
+)
+def test_a_secret_across_the_cut_is_redacted_before_it_is_cut(
+    secret: str, store: Store, now: datetime
+) -> None:
+    value = "x" * (16 * 1024 - 15) + f" {secret} and more"
+    event = StepEvent(
+        event="step.failed",
+        time=now,
+        workflow="order",
+        execution_id="o-1",
+        step="charge",
+        error_message=value,
+        attributes={"text": value, "list": [value], "short": "€"},
+    )
+    store.insert_events([event], now, "me")
+    span = Span("a", start_at=now, attributes={"text": value, "list": [value], "short": "€"})
+    store.insert_otlp([Body(request(span), now, "me")])
+    store.fold(now)
+    (told,) = store.select("SELECT error_message, attributes FROM step_events")
+    (traced,) = store.select("SELECT attributes FROM spans")
+    for stored in (
+        told["error_message"],
+        *(row["attributes"][name] for row in (told, traced) for name in ("text", "list")),
+    ):
+        assert len(stored.encode()) == 16 * 1024 + len("…".encode())
+        assert stored.strip('["').startswith("x" * 16000)
+        assert secret[:4] not in stored
+        assert stored.endswith("…")
+    assert told["attributes"]["short"] == traced["attributes"]["short"] == "€"
+
+
+def test_what_a_rule_finds_across_the_cut_is_redacted_before_it_is_cut(tmp_path: Path) -> None:
+    config = tmp_path / "s.toml"
+    config.write_text(
+        f'[store]\nurl = "chdb://{tmp_path / "data"}"\n'
+        """[collector]\nmax_attribute_bytes = 64\nredact = [{ value = '\\d{4}-\\d{4}-\\d{4}' }]\n"""
+    )
+    value = "x" * 55 + " 1234-5678-9012 end"
+    event = {
+        "event": "step.failed",
+        "time": "2026-01-05T12:00:00Z",
+        "workflow": "order",
+        "execution_id": "o-1",
+        "step": "charge",
+        "error_message": value,
+    }
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(event))
+    ended = run_all(
+        [
+            ["import", "events", str(file), "--config", str(config)],
+            ["trace", "o-1", "--format", "json", "--config", str(config)],
+        ]
+    )
+    assert [one.code for one in ended] == [0, 0]
+    (stored,) = ended[1].data[0]["events"]
+    assert stored["error_message"] == "x" * 55 + " [redacte…"
+    assert "1234" not in json.dumps(stored)
+
+
 def test_a_wrong_pattern_ends_a_command_with_its_key(tmp_path: Path) -> None:
     config = tmp_path / "s.toml"
     config.write_text(
@@ -192,7 +265,9 @@ def test_a_wrong_pattern_ends_a_command_with_its_key(tmp_path: Path) -> None:
     )
     (ended,) = run_all([["executions", "--config", str(config)]])
     assert ended.code == 2
-    assert "collector.redact.0.value: '[' is no pattern of RE2: missing ]: [" in ended.err
+    assert (
+        f"{config}:4: collector.redact.0.value: '[' is no pattern of RE2: missing ]: [" in ended.err
+    )
 
 
 def test_members_of_json_lose_what_their_name_says_is_secret(store: Store) -> None:
@@ -215,3 +290,113 @@ def test_members_of_json_lose_what_their_name_says_is_secret(store: Store) -> No
             "SELECT stallwatch_may_hold_secrets(map('k', {t:String})) AS may", {"t": text}
         )
         assert row["may"]
+
+
+def held_in(engine: Engine, **attributes: Any) -> dict[str, Any]:
+    """The attributes, which are written as JSON, after redaction."""
+    kept = engine.attributes({name: json.dumps(held) for name, held in attributes.items()})
+    return {name: json.loads(text) for name, text in kept.items()}
+
+
+def test_names_inside_json_match_by_themselves_and_by_the_path_to_them(store: Store) -> None:
+    engine = Engine(
+        store, Redaction(rules("customer.*", "iban", {"name": "user.id", "do": "hash"}))
+    )
+    assert held_in(
+        engine,
+        customer={"name": "Ann", "of": [{"n": 1}], "none": {}},
+        payload={"Customer": {"name": 'A"n'}, "rows": [{"IBAN": 17}, {"iban": [True]}], "f": 1.5},
+        user={"id": "ada"},
+        other={"customerX": "Ann", "customer": "Ann", "ibans": 1, "id": "ada"},
+    ) == {
+        "customer": {"name": "[redacted]", "of": [{"n": "[redacted]"}], "none": {}},
+        "payload": {
+            "Customer": {"name": "[redacted]"},
+            "rows": [{"IBAN": "[redacted]"}, {"iban": ["[redacted]"]}],
+            "f": 1.5,
+        },
+        # As where an attribute has that name.
+        "user": {"id": "sha256:fdee430d40bd57de"},
+        "other": {"customerX": "Ann", "customer": "Ann", "ibans": 1, "id": "ada"},
+    }
+
+
+def test_inside_json_all_rules_are_applied_in_their_order(store: Store) -> None:
+    several = rules(
+        {"name": "note", "value": "[^ ]+@[^ ]+"}, {"name": "sql", "do": "truncate", "length": 12}
+    )
+    engine = Engine(store, Redaction(several))
+    assert held_in(
+        engine,
+        a={
+            "note": ["to a@b now"],
+            "x": "a@b",
+            # Redacted before it is cut: the beginning of a secret is none of its form.
+            "sql": f"at {BEARER}",
+            "password": "p",
+        },
+    ) == {
+        "a": {
+            "note": ["to [redacted] now"],
+            "x": "a@b",
+            "sql": "at Bearer [r…",
+            "password": "[redacted]",
+        }
+    }
+
+
+def test_json_in_which_no_rule_finds_anything_stays_as_it_was_written(store: Store) -> None:
+    engine = Engine(store, Redaction(rules("customer.*"), defaults=False))
+    written = {
+        "a": ' { "n": 1.0, "u": "\\u00e4" }',
+        "b": "[1,  2]",
+        "c": "{not JSON",
+        "d": "[INFO] customer.x",
+        "e": "{}",
+    }
+    assert engine.attributes(written) == written
+
+
+def test_a_text_in_json_that_built_in_rules_break_hides_no_name(store: Store) -> None:
+    engine = Engine(store, Redaction(rules("customer.*")))
+    said = {"said": '"secret" : 5, done', "customer": {"name": "Ann"}, "x": "}]{["}
+    kept = engine.attributes({"a": json.dumps(said)})["a"]
+    assert "Ann" not in kept
+
+
+def test_what_is_too_deep_in_json_to_be_looked_at_is_taken_out(store: Store) -> None:
+    engine = Engine(store, Redaction(rules("customer.*")))
+    deep: dict[str, Any] = {"customer": {"name": "Ann"}}
+    for _ in range(MEMBERS_DEPTH):
+        deep = {"n": deep}
+    kept = engine.attributes({"a": json.dumps(deep)})["a"]
+    assert "Ann" not in kept
+    assert kept.count("[redacted]") == 1
+
+
+_NAMES = st.sampled_from(["a", "b", 'c"{', "d.e", "é", ""])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _without_a(held: Any, path: tuple[str, ...]) -> Any:
+    if isinstance(held, dict):
+        return {key: _without_a(value, (*path, *key.split("."))) for key, value in held.items()}
+    if isinstance(held, list):
+        return [_without_a(value, path) for value in held]
+    return "[redacted]" if {"a", "e"} & set(path) else held
+
+
+@given(st.lists(_JSON, min_size=1, max_size=3) | st.dictionaries(_NAMES, _JSON))
+def test_json_stays_json_and_loses_what_is_named(store_root: Store, held: Any) -> None:
+    engine = _named_a(store_root)
+    kept = engine.attributes({"held": json.dumps(held)})["held"]
+    assert json.loads(kept) == _without_a(held, ())
+
+
+@functools.cache
+def _named_a(store: Store) -> Engine:
+    return Engine(store, Redaction(rules("a", "d.e"), defaults=False))

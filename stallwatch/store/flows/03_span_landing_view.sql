@@ -9,7 +9,7 @@ SELECT
     span.status.code AS status_code,
     -- Hardly any span needs either; an empty map in place of the others costs nothing.
     if(span.status.message = '', '', stallwatch_redact_text(span.status.message)) AS status_message,
-    if(is_beyond OR may_hold_secrets, stallwatch_redact_map(stallwatch_limit_map(if(is_beyond OR may_hold_secrets, raw, CAST(map(), 'Map(String, String)')))), raw) AS attributes,
+    if(is_beyond OR may_hold_secrets, stallwatch_cut_map(stallwatch_redact_map(stallwatch_first_of_map(if(is_beyond OR may_hold_secrets, raw, CAST(map(), 'Map(String, String)'))))), raw) AS attributes,
     resource,
     arrayMap(
         e -> (
