@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from alerts.likeness import Likeness
 from alerts.severity import RANK, severity_of
@@ -19,6 +19,7 @@ from stallwatch.model.durations import rfc3339
 from stallwatch.model.findings import Finding, Incident, Status, common_cause
 
 Key = tuple[str, ...]
+_Named = TypeVar("_Named", str, Key)
 
 
 class GroupKey(NamedTuple):
@@ -169,7 +170,7 @@ def _groups(
         if cause_of(finding.evidence) is None:
             key = (
                 keys_of_held.get(finding.fingerprint)
-                or next((keys[id] for id, _ in likes[finding.fingerprint].most_common(1)), ())
+                or keys.get(_most(likes[finding.fingerprint]) or "", ())
                 or keys_of_groups.get(group_of(finding), key)
             )
         groups.setdefault(key, []).append(finding)
@@ -182,12 +183,17 @@ def _without_likes(groups: Mapping[Key, list[Finding]]) -> dict[Key, list[Findin
     apart: dict[Key, list[Finding]] = {}
     for key in sorted(groups, key=lambda key: (not _is_cause(key), key)):
         akin = sum((likeness.of(one) for one in groups[key]), Counter[Key]())
-        like = next((other for other, _ in akin.most_common(1)), key)
-        into = key if _is_cause(key) else like
+        into = key if _is_cause(key) else _most(akin) or key
         apart.setdefault(into, []).extend(groups[key])
         for one in groups[key]:
             likeness.add(into, one)
-    return apart
+    # What joined may be like what stayed apart before it.
+    return apart if len(apart) == len(groups) else _without_likes(apart)
+
+
+def _most(counts: Mapping[_Named, int]) -> _Named | None:
+    """The name that counts most, of equals the smallest; None of nothing."""
+    return max(sorted(counts), key=counts.__getitem__, default=None)
 
 
 def _is_cause(key: Key) -> bool:

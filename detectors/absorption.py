@@ -40,3 +40,10 @@ def waiting_for(causes: Iterable[Observation]) -> frozenset[tuple[ExecutionKey, 
         for execution_id in cause.executions
         for step in cause.waiting_steps
     )
+
+
+def silent_senders_of(said: Iterable[Observation], skipped: Iterable[Finding]) -> frozenset[str]:
+    """The senders whose data has stopped, by what is said of them now; where that could not be asked, by their
+    findings."""
+    found = (one.evidence["sender"] for one in skipped if one.detector == "telemetry_silence")
+    return frozenset((*(one.key for one in said), *map(str, found)))

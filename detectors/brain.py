@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from detectors.absorption import explained_by, flooded_by, waiting_for
+from detectors.absorption import explained_by, flooded_by, silent_senders_of, waiting_for
 from detectors.aftermath import CompletedLate, completed_late
 from detectors.calibration import Calibration, learn, raised
 from detectors.causes import Causes
@@ -185,7 +185,7 @@ class Brain:
                 explained=explained_by(causes),
                 flooded=flooded_by(causes),
                 waiting_steps=waiting_for(_of(said, detector.waits_for)),
-                silent_senders=frozenset(one.key for one in said.get("telemetry_silence", [])),
+                silent_senders=silent_senders_of(said.get("telemetry_silence", ()), skipped),
                 looks=looks,
             )
             try:

@@ -17,12 +17,14 @@ SILENCE_MIN_S: Final = 60.0
 COMING_BACK_S: Final = 60.0
 """For so long after nobody listened, senders may wait before they try again; and a sender that delivers what is old may
 pause for so long."""
+CATCHING_UP_S: Final = 900.0
+"""Who delivers only what is old for longer has become late for good."""
 FRESH_S: Final = 10.0
 """What is delivered within so many seconds, or 1.5 times as late as it usually is, is fresh."""
 FRESH_FACTOR: Final = 1.5
-OVERLAP: Final = timedelta(minutes=5)
-"""A delivery may be committed a little after its receive time: read again what came shortly before
-the calibration."""
+OVERLAP: Final = timedelta(minutes=20)
+"""So much of what came before the calibration is read again: a delivery may be committed a little after its receive
+time, and who catches up may have begun to before."""
 
 
 def parameters(tick: Tick, context: Context) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
         if FRESH_FACTOR * lag_s > FRESH_S
     }
     return {
-        "from": _known_from(tick, context),
+        "from": min(context.calibration.at, tick.until) - OVERLAP,
         "until": tick.until,
         # An array of nothing has no type.
         "late_senders": ["", *late],
@@ -80,7 +82,10 @@ class _Sender:
         unheard = [one for one in away if one[1] > self.last_at]
         since = [self.last_at, *(ended_at for _, ended_at in unheard)]
         until = [*(began_at for began_at, _ in unheard), tick.until]
-        if any(_seconds(*one) > self.limit_s for one in zip(since, until, strict=True)):
+        first_s, *later_s = (_seconds(*one) for one in zip(since, until, strict=True))
+        # Whether once, or all in all: or it would never be told of while collectors come and go.
+        listened_s = first_s + sum(max(0.0, one_s - COMING_BACK_S) for one_s in later_s)
+        if max(listened_s, *later_s, first_s) > self.limit_s:
             return self._silent(tick, context)
         if not unheard or _seconds(since[-1], tick.until) > COMING_BACK_S:
             return None
@@ -102,11 +107,12 @@ class _Sender:
     ) -> Observation | None:
         """What it delivers, and has delivered for longer than it may be silent or since somebody listens again, is old:
         so is what it has yet to tell."""
-        fresh_at = max(row["fresh_at"], _known_from(tick, context))
-        stale = _seconds(fresh_at, row["told_at"]) > self.limit_s
-        if last_away is not None:
-            stale |= fresh_at < last_away[1] <= row["told_at"]
-        if not stale or _seconds(row["told_at"], tick.until) > COMING_BACK_S:
+        fresh_at = row["fresh_at"]
+        stale_s = _seconds(fresh_at, row["told_at"]) - self.limit_s
+        if last_away is not None and fresh_at < last_away[1] <= row["told_at"]:
+            fresh_at, stale_s = last_away[0], _seconds(last_away[1], row["told_at"])
+        pauses = _seconds(row["told_at"], tick.until) > COMING_BACK_S
+        if pauses or not 0 <= stale_s <= CATCHING_UP_S:
             return None
         return self._suspected(
             context,
@@ -156,11 +162,6 @@ class _Sender:
                 "Look at the collector's own log and at ingest_health for refused data.",
             ),
         )
-
-
-def _known_from(tick: Tick, context: Context) -> datetime:
-    """Since when the rows tell of deliveries."""
-    return min(context.calibration.at, tick.until) - OVERLAP
 
 
 def _seconds(begin: datetime, end: datetime) -> float:

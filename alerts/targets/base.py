@@ -60,7 +60,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return float(wish)
     try:
         wished, said = parsedate_to_datetime(wish), parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (_aware(wished) - _aware(said)).total_seconds())
 

@@ -5,7 +5,7 @@ A collector that was stopped, killed, or frozen with its machine heard nothing, 
 
 import logging
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from stallwatch.clock import Clock
@@ -37,9 +37,8 @@ class Alive:
     def begin(self) -> None:
         """It listens from now on; since when it had not is told."""
         with self._lock:
-            now = self._clock.now()
-            mark = self._state.watermark(_MARK)
-            if mark is not None and now - (last := datetime.fromisoformat(mark)) >= _EVERY:
+            now, last = self._clock.now(), self._last_mark()
+            if last is not None and now - last >= _EVERY:
                 self._away.append((last, now))
             self._mark(now)
 
@@ -47,7 +46,8 @@ class Alive:
         """It listens still; called often, marked every EVERY_S."""
         with self._lock:
             now, last = self._clock.now(), self._marked_at
-            if last is None or now - last < _EVERY:
+            # A clock that went back is no reason to mark nothing until it is where it was.
+            if last is None or timedelta(0) <= now - last < _EVERY:
                 return
             if now - last >= _MISSED:
                 self._away.append((last, now))
@@ -58,13 +58,23 @@ class Alive:
         with self._lock:
             self._mark(self._clock.now())
 
+    def _last_mark(self) -> datetime | None:
+        mark = self._state.watermark(_MARK)
+        try:
+            return None if mark is None else datetime.fromisoformat(mark).astimezone(UTC)
+        except ValueError:
+            log.warning("the mark of the last collector cannot be read", extra={"mark": mark})
+            return None
+
     def _mark(self, now: datetime) -> None:
+        self._marked_at = now
         try:
             self._tell()
         except (StoreUnavailable, StoreRefused) as error:
+            # The old mark stays: should this process end now, the next one tells.
             log.warning("not told yet when nobody listened", extra={"reason": str(error)})
+            return
         self._state.set_watermark(_MARK, now.isoformat())
-        self._marked_at = now
 
     def _tell(self) -> None:
         while self._away:

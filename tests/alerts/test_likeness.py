@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 
 from alerts.grouping import Kind, Reason, regroup
 from stallwatch.model.causes import EVIDENCE, Cause
@@ -61,6 +62,29 @@ def test_what_is_told_by_another_incident_in_the_end_is_merged_into_it() -> None
 
 def names(incident: Incident) -> list[str]:
     return sorted(one.fingerprint for one in incident.findings)
+
+
+def test_what_belongs_together_by_way_of_a_third_is_one_trouble_at_once() -> None:
+    def still(name: str, detector: str, *executions: str) -> Finding:
+        return finding(name, detector=detector, executions=executions, count=len(executions))
+
+    findings = [
+        still("a", "dead_queue", "o-1", "o-2"),
+        still("b", "overdue_execution", "o-3", "o-4"),
+        still("c", "stalled_step", "o-1", "o-2", "o-3", "o-4"),
+    ]
+    for order in permutations(findings):
+        (one,) = regroup([], order, (), NOW)
+        assert names(one.incident) == ["a", "b", "c"]
+    tied = [still("d", "dead_queue", "o-1"), still("e", "overdue_execution", "o-2")]
+    incidents = [one.incident for one in regroup([], tied, (), NOW)]
+    over = [replace(one, status=Status.RESOLVED) for one in tied]
+    between = still("f", "stalled_step", "o-1", "o-2")
+    joined = {
+        next(one.incident.id for one in regroup(held, [*over, between], (), LATER) if one.absorbed)
+        for held in permutations(incidents)
+    }
+    assert len(joined) == 1
 
 
 def failing(name: str, detector: str, *executions: str, step: str = "charge") -> Finding:

@@ -131,9 +131,34 @@ def test_what_cannot_be_told_yet_is_told_later(
     with monkeypatch.context() as patched:
         patched.setattr(collectors.store, "note_away", refuse)
         collectors.begin()
+        collectors.run(15)
+        # Should it end before the store is there, the next one tells.
+        collectors.begin()
     assert collectors.away == []
     collectors.run(60)
-    assert collectors.away == [(30, 130)]
+    assert collectors.away == [(30, 145)]
+
+
+@pytest.mark.parametrize(
+    "mark", ["", "rubbish", "2026-01-05T11:00:00", "2100-01-01T00:00:00+00:00"]
+)
+def test_whatever_the_mark_it_begins(collectors: Collectors, mark: str) -> None:
+    collectors.state.set_watermark("listened_until", mark)
+    collectors.begin()
+    collectors.run(60)
+
+
+def test_a_clock_that_goes_back_is_marked_as_it_is(collectors: Collectors) -> None:
+    collectors.begin()
+    collectors.run(60)
+    earlier = Collectors(collectors.store, collectors.clock.now() - timedelta(seconds=3600))
+    earlier.state = collectors.state
+    collectors.alive._clock = earlier.clock
+    earlier.alive = collectors.alive
+    earlier.run(30)
+    earlier.clock.advance(100)
+    earlier.begin()
+    assert earlier.away == [(1, 130)] or earlier.away == [(21, 130)]
 
 
 @pytest.mark.slow

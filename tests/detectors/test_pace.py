@@ -136,6 +136,30 @@ def test_one_that_fails_holds_up_no_other(
     assert [one.message for one in caplog.records] == ["detector fails", "detector works again"]
 
 
+def test_what_a_silent_sender_hides_stays_hidden_when_silence_cannot_be_told(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = Pace(ManualClock(now), NoOpMeter("test"))
+    brain = Brain(store, State(None), load_detectors({}, "test"), now, pace)
+    for second in range(80):
+        say(store, now + timedelta(seconds=second), f"e-{second}", "workflow.completed")
+    hang(store, now + timedelta(seconds=80))
+    brain.calibrate(now + timedelta(seconds=81))
+    brain.tick(now + timedelta(minutes=5))
+    hidden = {"telemetry_silence": "firing", "stalled_step": "unknown"}
+    assert {one.detector: one.status.value for one in brain.findings()} == hidden
+
+    def broken(*_: Any) -> Any:
+        raise ValueError("broken")
+
+    failing = [
+        replace(one, judge=broken) if one.id == "telemetry_silence" else one for one in DETECTORS
+    ]
+    monkeypatch.setattr("detectors.brain.DETECTORS", failing)
+    brain.tick(now + timedelta(minutes=6))
+    assert {one.detector: one.status.value for one in brain.findings()} == hidden
+
+
 def test_that_the_store_is_away_is_no_fault_of_a_detector(
     store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

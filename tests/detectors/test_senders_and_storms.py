@@ -79,6 +79,14 @@ def test_who_was_silent_before_nobody_listened_still_is() -> None:
     assert found.suspected
 
 
+def test_who_is_dead_is_told_though_collectors_come_and_go() -> None:
+    """None of the times in which one listened was longer than it may be silent."""
+    away = [nobody_listened(begin, begin - 30) for begin in range(490, 0, -90)]
+    assert [one.suspected for one in silent(500, tau_s=100.0, heard=away)] == [True]
+    away = [nobody_listened(begin, begin - 5) for begin in range(490, 0, -90)]
+    assert [one.suspected for one in silent(500, tau_s=100.0, heard=away)] == [False]
+
+
 def test_when_nobody_listened_is_known_from_the_calibration_too() -> None:
     known = calibration(
         senders={"shop": learned(20.0)},
@@ -96,6 +104,8 @@ def test_when_nobody_listened_is_known_from_the_calibration_too() -> None:
         (2, 200, True),
         (2, 50, False),  # nothing fresh for less than it may be silent
         (70, 400, False),  # it pauses: perhaps that was all
+        (2, 955, True),
+        (2, 970, False),  # for so long: it has become late for good
     ],
 )
 def test_who_delivers_only_what_is_old_has_more_to_tell(

@@ -114,6 +114,13 @@ CASES: dict[str, tuple[list[tuple[float, str, dict[str, Any]]], list[tuple[str, 
         ],
         [("", 1, "failed"), ("", 2, "completed")],
     ),
+    "what was scheduled begins, fails, and is done, at once": (
+        [
+            *((0, "scheduled", {}), (1, "started", {}), (1, "failed", {})),
+            *((1, "started", {"event_id": "again"}), (1, "completed", {})),
+        ],
+        [("", 1, "failed"), ("", 2, "completed")],
+    ),
     "a wait that goes on and ends at once, twice": (
         [
             *((0, "waiting", {}), (2, "started", {}), (2, "completed", {})),

@@ -39,6 +39,7 @@ WITH
     (
         SELECT
             *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends, max(fails) OVER together AS any_fails,
+            countIf(kind = 'started') OVER together > 1 AS starts_again,
             row_number() OVER (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id) AS start_number
         FROM placed
         WINDOW together AS (PARTITION BY step_key, position)
@@ -55,13 +56,13 @@ WITH
             *,
             if(is_attempt_span, maxIf(span_number, starts_span) OVER (PARTITION BY step_key, said_step_run_id, span_id), said_attempt) AS attempt,
             -- Whether an attempt ran just before this position: then its end comes first among equals. What was only scheduled, or
-            -- waited, goes on and ends here, unless another end follows. Where the position before it had a start and an end
-            -- as well, starts are counted against ends.
+            -- waited, goes on and ends here, unless another end follows, or it fails here and starts again. Where the position
+            -- before it had a start and an end as well, starts are counted against ends.
             maxIf((position, any_opens, any_ends), any_opens OR any_ends) OVER before AS last_position,
             minIf((position, any_opens, any_ends), any_opens OR any_ends) OVER behind AS next_position,
             maxIf(position, kind = 'started') OVER before >= maxIf(position, opens) OVER before AS ran_last,
             countIf(kind = 'started') OVER before > countIf(finishes OR kind IN ('failed', 'timed_out')) OVER before AS more_starts,
-            last_position.2 AND if(last_position.3, more_starts, ran_last OR (next_position.3 AND NOT next_position.2)) AS open_before,
+            last_position.2 AND if(last_position.3, more_starts, ran_last OR (any_fails AND starts_again) OR (next_position.3 AND NOT next_position.2)) AS open_before,
             -- Where an attempt fails and another finishes, the one that finishes is the next.
             multiIf(NOT open_before, natural_rank, finishes AND any_fails, 10, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9)) AS rank
         FROM counted
