@@ -15,4 +15,5 @@ CASES: Final[Mapping[str, Callable[[Bench], list[Table]]]] = {
     "latency": latency.run,
     "idle": footprint.idle,
     "stages": stages.run,
+    "floor": stages.floor,
 }
