@@ -164,14 +164,17 @@ class _Connection:
 class _Driver:
     """Sends prepared requests over many connections from one thread.
 
-    A request is due at its turn (`rate_per_s`), or as soon as a connection is free. When all connections wait for
-    answers it is sent late, but its latency counts from when it was due: slow answers cannot hide the next ones.
+    A request is due at its turn (`rate_per_s`), or as soon as a connection is free. Connections take turns, so that
+    none is idle for so long that the server closes it. When all wait for answers a request is sent late, but its
+    latency counts from when it was due: slow answers cannot hide the next ones.
     """
 
     def __init__(self, load: Load, requests: list[bytes], address: tuple[str, int]) -> None:
         self._interval_s = 1 / load.rate_per_s if load.rate_per_s else 0.0
         self._left = deque(requests)
-        self._free = [_Connection(address) for _ in range(min(load.connections, len(requests)))]
+        self._free = deque(
+            _Connection(address) for _ in range(min(load.connections, len(requests)))
+        )
         self._selector = selectors.DefaultSelector()
         self._under_way = 0
         self.latencies_s: list[float] = []
@@ -185,7 +188,7 @@ class _Driver:
         while self._left or self._under_way:
             now_s = time.perf_counter()
             while self._left and self._free and due_s <= now_s:
-                self._begin(self._free.pop(), due_s if self._interval_s else now_s)
+                self._begin(self._free.popleft(), due_s if self._interval_s else now_s)
                 due_s += self._interval_s
             # Where all are busy, the next thing to happen is an answer.
             waits_for_turn = self._left and self._free
