@@ -16,6 +16,8 @@ from stallwatch.store.landing import Landing
 from stallwatch.store.statements import sql_names, sql_text
 
 PART_EXECUTIONS: Final = 10_000
+"""So many are folded at once however long they are; more of them as long as they have no more than PART_EVENTS."""
+PART_EVENTS: Final = 400_000
 YOUNG_US: Final = 15 * 60 * 1_000_000
 """An execution that was first heard of since so many microseconds is looked for in the youngest parts only."""
 
@@ -62,18 +64,28 @@ class FoldSession:
 
         `mark` grows with every fold.
 
-        Many are folded in parts of about PART_EXECUTIONS, so that an import does not take all memory.
+        Many are folded in parts, so that an import does not take all memory.
         Raises StoreUnavailable and StoreRefused; what was folded by then stays, and is folded again.
         """
         touched = 0
         with translated():
             self._landing.sort(after, upto)
             window = {"after": after, "upto": upto, "mark": mark, "floor": max(0, upto - YOUNG_US)}
-            counted = self._client.query(sql_text("fold", "0_count_touched"), parameters=window)
-            parts = -(-int(counted.result_rows[0][0]) // PART_EXECUTIONS)
+            parts = self._parts(window)
             for part in range(parts):
                 touched += self._fold({**window, "part": part, "parts": parts})
         return touched
+
+    def _parts(self, window: dict[str, int]) -> int:
+        """In how many parts the executions are folded."""
+        executions = self._count("0_count_touched", window)
+        if executions <= PART_EXECUTIONS:
+            return min(executions, 1)
+        events = self._count("0_count_events", window)
+        return min(-(-executions // PART_EXECUTIONS), max(1, -(-events // PART_EVENTS)))
+
+    def _count(self, name: str, window: dict[str, int]) -> int:
+        return int(self._client.query(sql_text("fold", name), parameters=window).result_rows[0][0])
 
     def _fold(self, parameters: dict[str, int]) -> int:
         for table in self.TABLES:

@@ -352,9 +352,32 @@ def test_a_fold_cut_short_is_done_after_the_restart(store: Store, now: datetime)
 def test_many_executions_are_folded_in_parts(
     store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The fewer events they have the more of them go together; what an earlier fold saw of them counts as well."""
+    parts: list[int] = []
+    fold = folding.FoldSession._fold
+
+    def watched(session: folding.FoldSession, parameters: dict[str, int]) -> int:
+        parts.append(parameters["parts"])
+        return fold(session, parameters)
+
+    monkeypatch.setattr(folding.FoldSession, "_fold", watched)
     monkeypatch.setattr(folding, "PART_EXECUTIONS", 3)
-    store.insert_events([e for i in range(10) for e in course(now, f"x{i}", i, 1)], now, "me")
-    assert store.fold(now) == 10
+    names = [f"x{number}" for number in range(10)]
+    whole = [event for name in names for event in course(now, name, 0, 1)]
+    beats = [
+        [told(now, at, "step.heartbeat", execution_id=name, step="a") for name in names]
+        for at in (0.3, 0.6)
+    ]
+    for events, part_events, expected in (
+        (whole, 15, [3] * 3),  # 40 events
+        (beats[0], 25, [2] * 2),  # 10 more
+        (beats[1], 1, [4] * 4),
+    ):
+        monkeypatch.setattr(folding, "PART_EVENTS", part_events)
+        store.insert_events(events, now, "me")
+        assert store.fold(now) == 10
+        assert parts == expected
+        parts.clear()
     assert count(store, "executions") == 10
     assert store.fold(now) == 0
 
