@@ -157,6 +157,52 @@ CASES: dict[str, tuple[list[tuple[float, str, dict[str, Any]]], list[tuple[str, 
         ],
         [("", 1, "failed"), ("", 2, "completed")],
     ),
+    "calls that follow each other within one tick of the clock": (
+        [
+            *((0, "started", {}), (1, "completed", {"event_id": "z"})),
+            *((1, "started", {"event_id": "y"}), (1, "completed", {"event_id": "c"})),
+        ],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "calls that begin and end within one tick": (
+        [
+            *((1, "started", {"event_id": "a"}), (1, "completed", {"event_id": "b"})),
+            *((1, "started", {"event_id": "c"}), (1, "completed", {"event_id": "d"})),
+        ],
+        [("", 1, "completed"), ("#2", 1, "completed")],
+    ),
+    "a call that was run twice at once": (
+        [
+            *((1, "started", {"event_id": "a", "step_run_id": "x"}),),
+            *((1, "started", {"event_id": "b", "step_run_id": "x"}),),
+            *((1, "completed", {"step_run_id": "x"}),),
+        ],
+        [("x", 1, "completed")],
+    ),
+    "a start that was told twice": (
+        [
+            *((1, "started", {"event_id": "a"}), (1, "started", {"event_id": "b"})),
+            (1, "completed", {}),
+        ],
+        [("", 1, "completed")],
+    ),
+    "an item that is done at once beside one that runs": (
+        [
+            *((0, "started", {"step_run_id": "a"}), (1, "started", {"step_run_id": "b"})),
+            *((1, "completed", {"step_run_id": "b"}), (3, "completed", {"step_run_id": "a"})),
+        ],
+        [("a", 1, "completed"), ("b", 1, "completed")],
+    ),
+    "an item that is tried twice at once beside one that runs": (
+        [
+            (0, "started", {"step_run_id": "a"}),
+            (1, "started", {"step_run_id": "b", "event_id": "1"}),
+            (1, "failed", {"step_run_id": "b"}),
+            (1, "started", {"step_run_id": "b", "event_id": "2"}),
+            (1, "completed", {"step_run_id": "b"}),
+        ],
+        [("a", 1, "running"), ("b", 1, "failed"), ("b", 2, "completed")],
+    ),
     "numbers that are said": (
         [(0, "started", {"attempt": 1}), (3, "started", {"attempt": 3}), (4, "completed", {})],
         [("", 1, "cancelled"), ("", 3, "completed")],
@@ -462,6 +508,51 @@ def test_order_lateness_and_repetition_do_not_matter(
         assert executions_open == executions_before
         results.append((attempts, shared_store.select(EXECUTIONS, {"id": name})))
     assert results[0] == results[1]
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    calls=st.lists(
+        st.tuples(
+            st.integers(0, 4),
+            st.integers(0, 4),
+            st.sampled_from(["completed", "completed", "failed"]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    tick=st.integers(1, 12),
+    is_span=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_calls_one_behind_the_other_told_by_a_clock_that_ticks_slowly(
+    calls: list[tuple[int, int, str]],
+    tick: int,
+    is_span: bool,
+    seed: int,
+    shared_store: Store,
+    now: datetime,
+) -> None:
+    """A clock of 15 ms, and steps that take one: each call is there, and none goes on that ended."""
+    name, at, rows = f"x-{next(_numbers)}", 0, []
+    ids = random.Random(seed).sample(range(1000), 2 * len(calls))
+    for number, (pause, length, outcome) in enumerate(calls):
+        for kind, after in (("started", pause), (outcome, length)):
+            at += after
+            said: dict[str, Any] = {"span_id": f"{number + 1:016x}"} if is_span else {}
+            event = told(
+                now, at // tick, f"step.{kind}", step="s", execution_id=name,
+                event_id=str(ids.pop()), **said,
+            )  # fmt: skip
+            rows.append(EventRow(event, now, "test", "span" if is_span else "event"))
+    shared_store.insert_event_rows(rows)
+    shared_store.fold(now)
+    found = sorted(row["status"] for row in shared_store.select(ATTEMPTS, {"id": name}))
+    assert found == sorted(outcome for _, _, outcome in calls)
 
 
 @settings(

@@ -40,14 +40,29 @@ WITH
         SELECT
             *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends, max(fails) OVER together AS any_fails,
             countIf(kind = 'started') OVER together > 1 AS starts_again,
+            span_id != '' AND countIf(kind = 'started') OVER in_span > 0 AND countIf(kind != 'started') OVER in_span > 0 AS is_instant_span,
             row_number() OVER (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id) AS start_number
         FROM placed
+        WINDOW together AS (PARTITION BY step_key, position), in_span AS (PARTITION BY step_key, position, span_id)
+    ),
+    -- Where a step of which no call has an id or a number starts or ends more than once at a position, it does so in turn. What an
+    -- instant span began it also ends.
+    in_turn AS
+    (
+        SELECT
+            *,
+            finishes OR kind IN ('failed', 'timed_out') AS is_end, said_attempt = 0 AND said_step_run_id = '' AS is_loose,
+            countIf(is_end) OVER together AS ends_here, max(is_instant_span) OVER together AS instant_spans,
+            row_number() OVER (
+                PARTITION BY step_key, position, is_loose, if(is_end, 'ended', kind)
+                ORDER BY is_instant_span != (kind = 'started'), NOT fails, if(is_instant_span, span_id, ''), event_id) AS turn
+        FROM positioned
         WINDOW together AS (PARTITION BY step_key, position)
     ),
     counted AS
     (
         SELECT *, start_number + anyLastIf(toInt64(anchored_attempt) - toInt64(start_number), anchored_attempt > 0) OVER so_far AS span_number
-        FROM positioned
+        FROM in_turn
         WINDOW so_far AS (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
     ranked AS
@@ -61,10 +76,12 @@ WITH
             maxIf((position, any_opens, any_ends), any_opens OR any_ends) OVER before AS last_position,
             minIf((position, any_opens, any_ends), any_opens OR any_ends) OVER behind AS next_position,
             maxIf(position, kind = 'started') OVER before >= maxIf(position, opens) OVER before AS ran_last,
-            countIf(kind = 'started') OVER before > countIf(finishes OR kind IN ('failed', 'timed_out')) OVER before AS more_starts,
-            last_position.2 AND if(last_position.3, more_starts, ran_last OR (any_fails AND starts_again) OR (next_position.3 AND NOT next_position.2)) AS open_before,
+            countIf(kind = 'started') OVER before > countIf(is_end) OVER before AS more_starts,
+            last_position.2 AND if(last_position.3, more_starts, ran_last OR (any_fails AND starts_again AND NOT is_loose) OR (next_position.3 AND NOT next_position.2)) AS open_before,
+            -- What was open before has no start here: the first end is its. A start that no end follows may be one told twice.
+            multiIf(NOT is_loose, 1, is_end, turn, kind != 'started', 1, open_before OR instant_spans OR next_position.3, turn, least(turn, greatest(1, ends_here))) AS slot,
             -- Where an attempt fails and another finishes, the one that finishes is the next.
-            multiIf(NOT open_before, natural_rank, finishes AND any_fails, 10, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9)) AS rank
+            16 * (slot - 1) + multiIf(NOT open_before, natural_rank, finishes AND any_fails AND NOT is_loose, 10, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9)) AS rank
         FROM counted
         WINDOW before AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
             behind AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
@@ -104,8 +121,8 @@ WITH
             event_key, step_key, call_id, call_number, trust,
             -- A number that was said anchors the numbers that were not.
             if(attempt > 0, attempt, greatest(1, toInt64(advanced_by) + ifNull(anyLast(if(attempt > 0, toInt64(attempt) - toInt64(advanced_by), NULL)) OVER so_far, 1))) AS number,
-            bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(rank), 8), bitAnd(event_key, 255))) AS place,
-            multiIf(kind IN ('scheduled', 'started'), kind, finishes OR kind IN ('failed', 'timed_out'), 'ended', '') AS tells
+            bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(if(slot > 1, natural_rank + 8, rank)), 8), bitAnd(event_key, 255))) AS place,
+            multiIf(kind IN ('scheduled', 'started'), kind, is_end, 'ended', '') AS tells
         FROM advanced
         WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     )
