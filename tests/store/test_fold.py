@@ -203,6 +203,40 @@ CASES: dict[str, tuple[list[tuple[float, str, dict[str, Any]]], list[tuple[str, 
         ],
         [("a", 1, "running"), ("b", 1, "failed"), ("b", 2, "completed")],
     ),
+    "an item that fails at once beside one that ends then": (
+        [
+            *((0, "started", {"step_run_id": "a"}), (1, "started", {"step_run_id": "b"})),
+            *((1, "failed", {"step_run_id": "b"}), (1, "completed", {"step_run_id": "a"})),
+        ],
+        [("a", 1, "completed"), ("b", 1, "failed")],
+    ),
+    "a call that is tried again at once, in vain": (
+        [
+            (0, "started", {"step_run_id": "a"}),
+            (1, "failed", {"step_run_id": "a", "event_id": "1"}),
+            (1, "started", {"step_run_id": "a"}),
+            (1, "failed", {"step_run_id": "a", "event_id": "2"}),
+        ],
+        [("a", 1, "failed"), ("a", 2, "failed")],
+    ),
+    "the next call begins as the only one so far ends": (
+        [(0, "started", {}), (1, "completed", {}), (1, "started", {})],
+        [("", 1, "completed"), ("#2", 1, "running")],
+    ),
+    "the next attempt begins as the first one fails": (
+        [
+            *((0, "started", {"step_run_id": "a"}), (1, "failed", {"step_run_id": "a"})),
+            (1, "started", {"step_run_id": "a"}),
+        ],
+        [("a", 1, "failed"), ("a", 2, "running")],
+    ),
+    "the next wait begins as the last one ends": (
+        [
+            *((0, "waiting", {}), (1, "completed", {}), (1, "waiting", {})),
+            *((2, "completed", {}), (2, "waiting", {})),
+        ],
+        [("", 1, "completed"), ("#2", 1, "completed"), ("#3", 1, "waiting")],
+    ),
     "numbers that are said": (
         [(0, "started", {"attempt": 1}), (3, "started", {"attempt": 3}), (4, "completed", {})],
         [("", 1, "cancelled"), ("", 3, "completed")],
@@ -520,39 +554,53 @@ def test_order_lateness_and_repetition_do_not_matter(
         st.tuples(
             st.integers(0, 4),
             st.integers(0, 4),
-            st.sampled_from(["completed", "completed", "failed"]),
+            st.sampled_from(["completed", "completed", "failed", "running"]),
         ),
         min_size=1,
         max_size=6,
     ),
     tick=st.integers(1, 12),
-    is_span=st.booleans(),
+    how=st.sampled_from(["events", "spans", "calls"]),
     seed=st.integers(0, 2**32),
 )
-def test_calls_one_behind_the_other_told_by_a_clock_that_ticks_slowly(
+def test_calls_told_by_a_clock_that_ticks_slowly(
     calls: list[tuple[int, int, str]],
     tick: int,
-    is_span: bool,
+    how: str,
     seed: int,
     shared_store: Store,
     now: datetime,
 ) -> None:
-    """A clock of 15 ms, and steps that take one: each call is there, and none goes on that ended."""
+    """A clock of 15 ms, and steps that take one: each call is there, and none goes on that ended.
+
+    One behind the other, or with ids at the same time. Of the former spans tell whether the last one goes on; of events
+    a start that no end follows in its tick may be one that was told twice.
+    """
     name, at, rows = f"x-{next(_numbers)}", 0, []
     ids = random.Random(seed).sample(range(1000), 2 * len(calls))
+    expected = []
     for number, (pause, length, outcome) in enumerate(calls):
-        for kind, after in (("started", pause), (outcome, length)):
+        may_go_on = how == "calls" or (how == "spans" and number == len(calls) - 1)
+        end = "completed" if outcome == "running" and not may_go_on else outcome
+        expected.append(end)
+        said: dict[str, Any] = {"spans": {"span_id": f"{number + 1:016x}"}, "events": {}}.get(
+            how, {"step_run_id": f"call{number}"}
+        )
+        for kind, after in (("started", pause), (end, length)):
             at += after
-            said: dict[str, Any] = {"span_id": f"{number + 1:016x}"} if is_span else {}
+            if kind == "running":
+                break
             event = told(
                 now, at // tick, f"step.{kind}", step="s", execution_id=name,
                 event_id=str(ids.pop()), **said,
             )  # fmt: skip
-            rows.append(EventRow(event, now, "test", "span" if is_span else "event"))
+            rows.append(EventRow(event, now, "test", "span" if how == "spans" else "event"))
+        if how == "calls":
+            at = 0
     shared_store.insert_event_rows(rows)
     shared_store.fold(now)
     found = sorted(row["status"] for row in shared_store.select(ATTEMPTS, {"id": name}))
-    assert found == sorted(outcome for _, _, outcome in calls)
+    assert found == sorted(expected)
 
 
 @settings(

@@ -12,7 +12,7 @@ FROM
         min(trust) AS least_trust, max(trust) AS most_trust,
         is_whole AND opened_at = ended_at AS is_instant,
         countIf(ends) > 1 OR countIf(kind = 'retrying') > 0 OR min(attempt) != max(attempt)
-            OR (is_whole AND (opened_at > ended_at OR opened_sequence > ended_sequence))
+            OR (is_whole AND (opened_at > ended_at OR opened_sequence > ended_sequence OR (opened_at = ended_at AND countIf(kind IN ('started', 'waiting')) > 1)))
             -- The ends of Temporal's attempts tell by their span which start they belong to.
             OR (max(is_temporal_span) AND (countIf(kind = 'started') != 1 OR minIf(span_id, kind != 'scheduled') != maxIf(span_id, kind != 'scheduled'))) AS is_tangled
     FROM

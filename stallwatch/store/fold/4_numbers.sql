@@ -35,29 +35,38 @@ WITH
         LEFT ANY JOIN fold_call AS known ON if(trust = 0, sipHash64(e.step_key, e.span_id), 0) = known.span_key
         WHERE NOT known.is_replay
     ),
+    -- Where every event names its call, calls do not look at each other.
+    laned AS
+    (
+        SELECT *, if(countIf(said_step_run_id = '') OVER (PARTITION BY step_key) = 0, said_step_run_id, '') AS lane
+        FROM placed
+    ),
     positioned AS
     (
         SELECT
             *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends, max(fails) OVER together AS any_fails,
             countIf(kind = 'started') OVER together > 1 AS starts_again,
+            -- What only waits, or is only scheduled, begins with that.
+            kind = multiIf(countIf(kind = 'started') OVER whole > 0, 'started', countIf(kind = 'waiting') OVER whole > 0, 'waiting', 'scheduled') AS begins,
             span_id != '' AND countIf(kind = 'started') OVER in_span > 0 AND countIf(kind != 'started') OVER in_span > 0 AS is_instant_span,
             row_number() OVER (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id) AS start_number
-        FROM placed
-        WINDOW together AS (PARTITION BY step_key, position), in_span AS (PARTITION BY step_key, position, span_id)
+        FROM laned
+        WINDOW whole AS (PARTITION BY step_key, lane), together AS (PARTITION BY step_key, lane, position),
+            in_span AS (PARTITION BY step_key, lane, position, span_id)
     ),
-    -- Where a step of which no call has an id or a number starts or ends more than once at a position, it does so in turn. What an
+    -- Where calls or attempts without a number begin or end more than once at a position, they do so in turn, on each road. What an
     -- instant span began it also ends.
     in_turn AS
     (
         SELECT
             *,
-            finishes OR kind IN ('failed', 'timed_out') AS is_end, said_attempt = 0 AND said_step_run_id = '' AS is_loose,
+            finishes OR kind IN ('failed', 'timed_out') AS is_end, said_attempt = 0 AND said_step_run_id = lane AND NOT is_attempt_span AS is_loose,
             countIf(is_end) OVER together AS ends_here, max(is_instant_span) OVER together AS instant_spans,
             row_number() OVER (
-                PARTITION BY step_key, position, is_loose, if(is_end, 'ended', kind)
-                ORDER BY is_instant_span != (kind = 'started'), NOT fails, if(is_instant_span, span_id, ''), event_id) AS turn
+                PARTITION BY step_key, lane, position, trust, is_loose, if(is_end, 'ended', kind)
+                ORDER BY is_instant_span = is_end, NOT fails, if(is_instant_span, span_id, ''), event_id) AS turn
         FROM positioned
-        WINDOW together AS (PARTITION BY step_key, position)
+        WINDOW together AS (PARTITION BY step_key, lane, position, trust)
     ),
     counted AS
     (
@@ -75,16 +84,16 @@ WITH
             -- before it had a start and an end as well, starts are counted against ends.
             maxIf((position, any_opens, any_ends), any_opens OR any_ends) OVER before AS last_position,
             minIf((position, any_opens, any_ends), any_opens OR any_ends) OVER behind AS next_position,
-            maxIf(position, kind = 'started') OVER before >= maxIf(position, opens) OVER before AS ran_last,
-            countIf(kind = 'started') OVER before > countIf(is_end) OVER before AS more_starts,
+            maxIf(position, begins) OVER before >= maxIf(position, opens) OVER before AS ran_last,
+            countIf(begins) OVER before > countIf(is_end) OVER before AS more_starts,
             last_position.2 AND if(last_position.3, more_starts, ran_last OR (any_fails AND starts_again AND NOT is_loose) OR (next_position.3 AND NOT next_position.2)) AS open_before,
             -- What was open before has no start here: the first end is its. A start that no end follows may be one told twice.
-            multiIf(NOT is_loose, 1, is_end, turn, kind != 'started', 1, open_before OR instant_spans OR next_position.3, turn, least(turn, greatest(1, ends_here))) AS slot,
+            multiIf(NOT is_loose, 1, is_end, turn, NOT begins, 1, open_before OR instant_spans OR next_position.3, turn, least(turn, greatest(1, ends_here))) AS slot,
             -- Where an attempt fails and another finishes, the one that finishes is the next.
             16 * (slot - 1) + multiIf(NOT open_before, natural_rank, finishes AND any_fails AND NOT is_loose, 10, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9)) AS rank
         FROM counted
-        WINDOW before AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-            behind AS (PARTITION BY step_key ORDER BY position RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+        WINDOW before AS (PARTITION BY step_key, lane ORDER BY position RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            behind AS (PARTITION BY step_key, lane ORDER BY position RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
     ),
     carried AS
     (
