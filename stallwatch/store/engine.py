@@ -53,9 +53,19 @@ PASSING_CODES: Final = frozenset(
     {3, 74, 75, 76, 159, 202, 209, 210, 225, 241, 242, 243, 252, 319, 425, 499, 999}
 )
 """Error codes of ClickHouse that speak of a state which passes, not of the statement or its rows."""
+STATE_CODES: Final = frozenset(
+    # Statement, table, database, column, setting or function not known (yet); read-only, quota, login, rights.
+    {16, 46, 47, 60, 62, 73, 81, 115, 164, 192, 193, 194, 201, 218, 236, 291, 394, 497, 516}
+)
+"""Codes that never speak of the rows of an insert: they wait until somebody has mended the server."""
+REFUSING_STATUSES: Final = frozenset({400, 411, 413, 414, 415, 422, 431})
+"""HTTP statuses without a code of ClickHouse that speak of the request. All others come of who is in between."""
 OVER_BUDGET_CODE: Final = 159
 _CODE: Final = re.compile(r"Code: (\d+)")
-_PLACES: Final = re.compile(r"(: )?\(?in (file/uri|scope) [^)]*\)?|: While executing .*")
+_STATUS: Final = re.compile(r"HTTP driver received HTTP status (\d+)")
+_PLACES: Final = re.compile(
+    r"(: )?\(?in (file/uri|scope) [^)]*\)?|: While executing .*|, server response: <.*| \(for url [^)]*\)"
+)
 Parameters = Mapping[str, Any]
 
 
@@ -115,11 +125,16 @@ class Engine:
         if address.path is not None and address != IN_MEMORY:
             address.path.mkdir(parents=True, exist_ok=True)
 
-    def connect(self, database: str | None = None, settings: Parameters | None = None) -> Client:
+    def connect(
+        self,
+        database: str | None = None,
+        settings: Parameters | None = None,
+        inserting: bool = False,
+    ) -> Client:
         """A client with a session of its own, to be closed by the caller."""
         address = self.address
         wanted = {**SETTINGS, **(settings or {})}
-        with translated():
+        with translated(inserting):
             if address.path is not None:
                 client = clickhouse_connect.get_client(
                     interface="chdb",
@@ -156,13 +171,13 @@ class Engine:
         client.close()
 
     @contextmanager
-    def borrowed(self) -> Iterator[Client]:
-        """A client from the pool; one that failed is not given back."""
+    def borrowed(self, inserting: bool = False) -> Iterator[Client]:
+        """A client from the pool; one that failed is not given back. `inserting`: see `translated`."""
         try:
             client = self._idle.get_nowait()
         except queue.Empty:
-            client = self.connect()
-        with translated():
+            client = self.connect(inserting=inserting)
+        with translated(inserting):
             yield client
         if self._idle.qsize() < POOL_MAX:
             self._idle.put(client)
@@ -193,7 +208,7 @@ class Engine:
         self, table: str, data: Iterable[bytes], format_: str, settings: Parameters | None = None
     ) -> None:
         """Insert encoded rows (`JSONEachRow`, `Protobuf`, …), in pieces, as one block stream."""
-        with self.borrowed() as client:
+        with self.borrowed(inserting=True) as client:
             if self.address.path is None or not hasattr(os, "memfd_create"):
                 client.raw_insert(
                     table,
@@ -215,7 +230,7 @@ class Engine:
     ) -> None:
         """Insert Python rows."""
         if rows:
-            with self.borrowed() as client:
+            with self.borrowed(inserting=True) as client:
                 client.insert(table, rows, column_names=list(columns))
 
     def close(self) -> None:
@@ -256,18 +271,31 @@ def _literal(value: Any) -> str:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the client library's errors into ours: unreachable may pass, refused will not."""
+def translated(inserting: bool = False) -> Iterator[None]:
+    """Turn the client library's errors into ours: unreachable may pass, refused will not.
+
+    `inserting`: only what speaks of the rows is refused. That a password is wrong or a table not there is no reason to
+    give rows up.
+    """
     try:
         yield
     except OperationalError as error:
         raise StoreUnavailable(_first_line(error)) from error
     except ClickHouseError as error:
-        found = _CODE.search(str(error))
-        if found is not None and int(found[1]) == OVER_BUDGET_CODE:
+        code = _code(error)
+        if code == OVER_BUDGET_CODE:
             raise StoreOverBudget(_first_line(error)) from error
-        passing = found is not None and int(found[1]) in PASSING_CODES
+        passing = code in PASSING_CODES or (inserting and code in STATE_CODES)
+        if code is None and (status := _STATUS.search(str(error))):
+            passing = int(status[1]) not in REFUSING_STATUSES
         raise (StoreUnavailable if passing else StoreRefused)(_first_line(error)) from error
+
+
+def _code(error: ClickHouseError) -> int | None:
+    """ClickHouse's code, where it was ClickHouse that answered."""
+    code: int | None = getattr(error, "code", None)
+    found = _CODE.search(str(error))
+    return int(found[1]) if code is None and found else code
 
 
 def _first_line(error: Exception) -> str:

@@ -28,6 +28,7 @@ _TWICE: Final = "SELECT count() - uniqExact(event_key) FROM fold_event"
 _COMPLEX: Final = "SELECT count(), countIf(is_mixed) FROM fold_complex"
 _OVER_KNOWN: Final = frozenset({"7_open_attempts_gone", "8_attempts_gone", "9_executions_gone"})
 """The statements that look at what an earlier fold left."""
+_CLOSED: Final = "7_open_attempts_closed"
 _READING: Final = frozenset({"1_before", "1_events", "1_plain_events"})
 """The statements that read what the touched executions had and have."""
 
@@ -54,6 +55,7 @@ class FoldSession:
         self, engine: Engine, conventions: Conventions, generic_services: Sequence[str]
     ) -> None:
         self._client = engine.connect(settings={**SETTINGS, **UNCOMPILED})
+        self._is_shared = engine.address.path is None
         with translated():
             self._landing = Landing(self._client, conventions, generic_services)
             for table in self.TABLES:
@@ -70,7 +72,10 @@ class FoldSession:
         touched = 0
         with translated():
             self._landing.sort(after, upto)
-            window = {"after": after, "upto": upto, "mark": mark, "floor": max(0, upto - YOUNG_US)}
+            window = {
+                "after": after, "upto": upto, "mark": mark, "floor": max(0, upto - YOUNG_US),
+                "is_shared": int(self._is_shared),
+            }  # fmt: skip
             parts = self._parts(window)
             for part in range(parts):
                 touched += self._fold({**window, "part": part, "parts": parts})
@@ -98,6 +103,7 @@ class FoldSession:
         self._read(parameters, touched)
         # A statement takes longer to plan than to run over little: those with nothing to do are left out.
         idle = _READING | (frozenset() if touched.known else _OVER_KNOWN)
+        idle |= frozenset() if self._is_shared else {_CLOSED}
         complex_ = 0
         for name in sql_names("fold"):
             if name.startswith("0") or name in idle:

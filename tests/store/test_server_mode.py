@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from stallwatch.clock import SystemClock
 from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
 from stallwatch.model.events import StepEvent, event_from_dict
-from stallwatch.store import Body, Store, open_store
+from stallwatch.store import Body, Store, folding, open_store
 from stallwatch.store.sql_endpoint import SqlEndpoint, SqlRefused
+from stallwatch.store.statements import sql_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,6 +180,92 @@ def test_what_the_server_refuses_and_that_it_is_away(server_store: Store, tmp_pa
         pass
     with pytest.raises(StoreUnavailable):
         open_store(f"clickhouse://127.0.0.1:{port}").select("SELECT 1")
+
+
+def test_what_a_fuller_fold_closed_a_slower_one_does_not_open_again(
+    server: int, server_store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collectors fold beside the brain, and who saw less may write last."""
+    slow = open_store(f"clickhouse://127.0.0.1:{server}/stallwatch")
+    one = {"execution_id": "overtaken"}
+    begun = [event(now, "workflow.started", **one), event(now, "step.started", step="pay", **one)]
+    later = now + timedelta(seconds=1)
+    ended = [
+        event(later, "step.completed", step="pay", **one),
+        event(later, "workflow.completed", **one),
+    ]
+
+    def overtaken(folder: str, name: str) -> str:
+        if name == "7_open_attempts" and ended:
+            events = ended.copy()
+            ended.clear()
+            server_store.insert_events(events, later, "s")
+            server_store.fold(later)
+        return sql_text(folder, name)
+
+    monkeypatch.setattr(folding, "sql_text", overtaken)
+    slow.insert_events(begun, now, "s")
+    slow.fold(now)
+    assert not ended
+    for table in ("open_attempt", "open_execution"):
+        sql = f"SELECT status FROM {table} FINAL WHERE execution_key = sipHash64('default', 'custom', 'overtaken')"
+        assert server_store.select(sql) == []
+    slow.close()
+
+
+@contextmanager
+def answering(status: int, code: int | None) -> Iterator[int]:
+    """A server, or what stands before it, that answers everything alike; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            if code is not None:
+                self.send_header("X-ClickHouse-Exception-Code", str(code))
+            self.end_headers()
+            text = "<html>\nproxy" if code is None else f"Code: {code}. DB::Exception: no."
+            self.wfile.write(text.encode())
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: a test's output is the test's."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield listening.server_port
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "of_rows", "of_queries"),
+    [
+        (502, None, StoreUnavailable, StoreUnavailable),
+        (404, None, StoreUnavailable, StoreUnavailable),
+        (413, None, StoreRefused, StoreRefused),
+        (401, 516, StoreUnavailable, StoreRefused),  # the password is wrong
+        (500, 164, StoreUnavailable, StoreRefused),  # read-only
+        (404, 60, StoreUnavailable, StoreRefused),  # no such table
+        (500, 252, StoreUnavailable, StoreUnavailable),  # too many parts
+        (400, 27, StoreRefused, StoreRefused),  # the rows cannot be parsed
+    ],
+)
+def test_rows_are_given_up_only_for_what_is_wrong_with_them(
+    status: int,
+    code: int | None,
+    of_rows: type[Exception],
+    of_queries: type[Exception],
+    now: datetime,
+) -> None:
+    with answering(status, code) as port:
+        store = open_store(f"clickhouse://127.0.0.1:{port}/stallwatch")
+        with pytest.raises(of_rows) as told:
+            store.engine.insert_rows("step_event_log", ["workflow"], [["order"]])
+        assert str(port) not in str(told.value)
+        assert "html" not in str(told.value)
+        with pytest.raises(of_queries):
+            store.select("SELECT 1")
 
 
 def test_a_server_that_is_too_old_is_refused_by_name(tmp_path: Path, now: datetime) -> None:
