@@ -1,7 +1,7 @@
 -- Spans that say themselves which step of which execution they are. A pending span says that the real one has begun.
 INSERT INTO step_event_log
     (received_at, sender, road, batch, historical, namespace, engine, workflow, execution_id, run_id, event,
-    time, step, step_run_id, attempt, event_id, sequence, queue, downstream, idempotency_key, waiting_on,
+    time, step, step_run_id, attempt, branch, event_id, sequence, queue, downstream, idempotency_key, waiting_on,
     timeout_s, error_type, error_message, trace_id, span_id)
 SELECT
     received_at, sender, 'span' AS road, batch, historical, namespace,
@@ -14,6 +14,7 @@ SELECT
     attributes['stallwatch.step'] AS step,
     stallwatch_call_of(attributes, real_span_id) AS step_run_id,
     toUInt32OrZero(attributes['stallwatch.attempt']) AS attempt,
+    attributes['stallwatch.branch'] AS branch,
     concat('stallwatch:', trace_id, real_span_id, ':', if(said.ends, 'ended', 'started')) AS event_id,
     toInt64OrDefault(attributes['stallwatch.sequence'], toInt64(-1)) AS sequence,
     attributes['stallwatch.queue'] AS queue,

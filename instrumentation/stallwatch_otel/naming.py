@@ -6,6 +6,7 @@ its workflow, execution and step) and `collector/conventions/traces/3_generic.sq
 workflow).
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -33,10 +34,12 @@ _ENGINE_SCOPE: Final = re.compile(
 _ENGINE_ATTRIBUTES: Final = ("airflow.dag_id", "cicd.pipeline.run.id", "cicd.pipeline.task.name")
 _WAITS: Final = frozenset({"timer", "signal", "callback", "human", "child"})
 _TEXTS: Final = (
-    "namespace", "run_id", "workflow_version", "parent_execution_id", "branch", "queue", "worker",
+    "namespace", "run_id", "workflow_version", "parent_execution_id", "queue", "worker",
     "downstream", "region", "idempotency_key", "due", "compensates",
 )  # fmt: skip
 _WHOLE: Final = ("attempt", "sequence", "max_attempts", "payload_bytes")
+_DIGITS: Final = re.compile(r"\+?[0-9]{1,100}")
+"""A whole number as the collector reads it; of more digits Python would make none, but an error."""
 _NUMBERS: Final = (
     "timeout_s", "heartbeat_timeout_s", "schedule_to_start_timeout_s",
     "schedule_to_close_timeout_s", "backoff_s", "backoff_rate", "backoff_max_s",
@@ -93,7 +96,10 @@ def _is_marked(span: ReadableSpan) -> bool:
 
 def _marked(span: ReadableSpan, said: Callable[[str], str]) -> Report:
     fields = _common(said, workflow=said("workflow"), execution_id=said("execution_id"))
-    return _step("stallwatch", span, said, {**fields, "step": said("step")})
+    # Other spans' branches the collector does not read, so their starts have none either.
+    return _step(
+        "stallwatch", span, said, {**fields, "step": said("step"), "branch": said("branch")}
+    )
 
 
 def _below(span: ReadableSpan, said: Callable[[str], str], root: ReadableSpan) -> Report:
@@ -129,7 +135,8 @@ def _common(said: Callable[[str], str], **known: str) -> dict[str, Value]:
     if said("waiting_on") in _WAITS:
         fields["waiting_on"] = said("waiting_on")
     for name in _WHOLE:
-        if (text := said(name)).isdecimal() and 0 < int(text) + (name == "sequence") < 2**31:
+        text = said(name)
+        if _DIGITS.fullmatch(text) and 0 < int(text) + (name == "sequence") < 2**31:
             fields[name] = int(text)
     for name in _NUMBERS:
         if (number := _number(said(name))) is not None:
@@ -141,18 +148,23 @@ def _said(span: ReadableSpan) -> Callable[[str], str]:
     """How to ask a span for its attribute `stallwatch.<name>`: as text, empty if it is not there."""
     attributes = span.attributes or {}
 
-    def said(name: str) -> str:
-        value = attributes.get(PREFIX + name)
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, float) and value.is_integer():
-            # The collector writes 2.0 as 2.
-            return str(int(value))
-        return str(value)
+    return lambda name: _text(attributes.get(PREFIX + name))
 
-    return said
+
+def _text(value: object) -> str:
+    """An attribute's value as the collector stores it of a span: a list as JSON of texts, 2.0 as 2."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        texts = [_text(one) for one in value]
+        written = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+        # The collector's store escapes these, too.
+        return written.replace("/", "\\/")
+    return str(value)
 
 
 def _number(text: str) -> float | None:

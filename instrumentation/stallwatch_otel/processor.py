@@ -70,6 +70,10 @@ class StallwatchSpanProcessor(SpanProcessor):
         _check_duration("timeout_s", timeout_s)
         if max_open < 1:
             raise ValueError(f"max_open: must be at least 1, not {max_open}")
+        if choose is not None and not callable(choose):
+            raise ValueError(f"choose: must be a function of a span, not {choose!r}")
+        if not isinstance(heartbeat, Heartbeat):
+            raise ValueError(f"heartbeat: must be one of Heartbeat, not {heartbeat!r}")
         self._max_open = max_open
         self._choose = choose
         self._every_trace = every_trace

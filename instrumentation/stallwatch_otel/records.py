@@ -5,6 +5,7 @@ lowerCamelCase. `eventName` came with OTLP 1.5.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ from stallwatch_otel.naming import PREFIX, Report, Value
 
 SCOPE: Final = "stallwatch_otel"
 SEVERITY_INFO: Final = 9
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,10 @@ def as_json(records: Sequence[Record], version: str) -> bytes:
 
 
 def _prefixed(fields: Mapping[str, Value]) -> dict[str, Value]:
-    return {PREFIX + name: value for name, value in fields.items()}
+    return {
+        PREFIX + name: _valid(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def _encoded(record: Record) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def _encoded(record: Record) -> dict[str, Any]:
 
 
 def _pairs(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _any_value(value)} for key, value in attributes.items()]
+    return [{"key": _valid(key), "value": _any_value(value)} for key, value in attributes.items()]
 
 
 def _any_value(value: object) -> dict[str, Any]:
@@ -100,4 +105,9 @@ def _any_value(value: object) -> dict[str, Any]:
         return {"doubleValue": value if abs(value) < float("inf") else str(value)}
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return {"arrayValue": {"values": [_any_value(one) for one in value]}}
-    return {"stringValue": str(value)}
+    return {"stringValue": _valid(str(value))}
+
+
+def _valid(text: str) -> str:
+    """The text without lone surrogates, which os.fsdecode makes of bytes and neither JSON nor protobuf can hold."""
+    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -17,6 +17,8 @@ from stallwatch_otel.records import SCOPE, Record, as_json
 
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 _GZIP_ABOVE_BYTES: Final = 4096
+_FOR_A_FEW: Final = frozenset({400, 413})
+"""Statuses for which one record among many may be the reason, or that they are many."""
 _AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed. OTLP names 429, 502, 503 and 504; a proxy says the others."""
 
@@ -30,7 +32,11 @@ class NotSentError(Exception):
 
 
 class RefusedError(Exception):
-    """Sending the same records again would be refused again."""
+    """Sending the same records again would be refused again; fewer of them perhaps not, if `may_be_few`."""
+
+    def __init__(self, why: str, may_be_few: bool = False) -> None:
+        super().__init__(why)
+        self.may_be_few = may_be_few
 
 
 class Sender(Protocol):
@@ -70,7 +76,7 @@ class HttpSender:
                 why = f"{self._destination.url} answered {error.code}"
                 if error.code in _AGAIN:
                     raise NotSentError(why, _seconds(error.headers.get("Retry-After"))) from None
-                raise RefusedError(why) from None
+                raise RefusedError(why, error.code in _FOR_A_FEW) from None
         except (OSError, HTTPException) as error:
             # No connection, a time-out, TLS, an answer that is no HTTP.
             raise NotSentError(f"{self._destination.url}: {error}") from None

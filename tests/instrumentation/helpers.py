@@ -44,6 +44,8 @@ class Receiver:
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     taken: list[Said] = field(default_factory=list)
     """Records that were answered with 200."""
+    poison: str = ""
+    """Requests in which this stands are answered with 400."""
     gate: threading.Event = field(default_factory=threading.Event)
     """No answer before it is set."""
 
@@ -59,6 +61,8 @@ class Receiver:
         request = json.loads(body)
         self.requests.append((path, headers, request))
         status, said, answer = self.answers.pop(0) if self.answers else (200, {}, b"{}")
+        if self.poison and self.poison.encode() in body:
+            status = 400
         if status == 200:
             self.taken.extend(records_of(request))
         assert self.gate.wait(WAIT_S)

@@ -2,12 +2,16 @@
 
 import logging
 import ssl
+from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 from stallwatch_otel import StallwatchSpanProcessor, by_name
 from stallwatch_otel.destination import destination, parse_headers
+
+from tests.instrumentation.helpers import receiving, step, tracing
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 OWN = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
@@ -30,10 +34,59 @@ def test_url(endpoint: str | None, environment: dict[str, str], url: str) -> Non
     assert destination(endpoint, None, environment).url == url
 
 
-@pytest.mark.parametrize("endpoint", ["file:///etc/passwd", "127.0.0.1:4318", "http://", "ftp://h"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["file:///etc/passwd", "127.0.0.1:4318", "http://", "ftp://h", "http://h:port", "http://[h"],
+)
 def test_what_is_no_http_address_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="is not an http or https address"):
         StallwatchSpanProcessor(endpoint)
+
+
+def test_user_and_password_in_the_address_are_sent_and_not_printed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with receiving() as receiver:
+        receiver.answers = [(503, {}, b"")]
+        address = receiver.url.replace("//", "//me:s3%20cret@")
+        processor = StallwatchSpanProcessor(address)
+        with tracing(processor) as tracer:
+            span = step(tracer)
+            assert not processor.force_flush()
+            span.end()
+    _, headers, _ = receiver.requests[0]
+    assert headers["authorization"] == f"Basic {b64encode(b'me:s3 cret').decode()}"
+    assert f"{receiver.url}/v1/logs answered 503" in caplog.text
+    assert "s3" not in caplog.text
+    assert destination("http://me@h", {"Authorization": "x"}, {}).headers == {"Authorization": "x"}
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["ftp://me:s3cret@h", "http://me:s3/cret@h", "http://me:s3cret@h:x", "me:s3cret@h:1"],
+)
+def test_an_address_that_is_refused_is_named_without_its_password(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="is not an http or https address") as refusal:
+        StallwatchSpanProcessor(endpoint)
+    assert "s3" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"a": "s3cret\nb: c"}, "the value of 'a'"),
+        ({"a": "s3cret\u20ac"}, "the value of 'a'"),
+        ({"a": None}, "the value of 'a'"),
+        ({"a": b"s3cret"}, "the value of 'a'"),
+        ({"authorization: Bearer s3cret": ""}, "a name"),
+        ({"": "s3cret"}, "a name"),
+        ({1: "s3cret"}, "a name"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused_and_not_printed(headers: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=f"headers: {why}") as refusal:
+        StallwatchSpanProcessor("http://host", headers)
+    assert "s3cret" not in str(refusal.value)
 
 
 def test_headers_of_the_signal_win_and_an_argument_before_them() -> None:
@@ -53,7 +106,9 @@ def test_headers_are_percent_decoded(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
-@pytest.mark.parametrize("text", ["secret", "=secret", "a=secret%0d%0aX: y"])
+@pytest.mark.parametrize(
+    "text", ["secret", "=secret", "a=secret%0d%0aX: y", "a=secret%E2%82%AC", "a b=secret"]
+)
 def test_a_pair_that_is_none_is_left_out_and_not_printed(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,11 +142,13 @@ def test_certificates_come_from_the_environment(tmp_path: Path) -> None:
         ({"report_after_s": float("nan")}, "report_after_s"),
         ({"timeout_s": float("inf")}, "timeout_s"),
         ({"max_open": 0}, "max_open"),
+        ({"choose": "order *"}, "choose"),
+        ({"heartbeat": "alive"}, "heartbeat: must"),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(options: dict[str, float], why: str) -> None:
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        StallwatchSpanProcessor(**options)  # type: ignore[arg-type]
+        StallwatchSpanProcessor(**options)
 
 
 def test_a_choice_of_nothing_is_refused() -> None:

@@ -29,7 +29,7 @@ CLOCK = SystemClock()
 NOW = CLOCK.now()
 SHARED = (
     "engine", "namespace", "workflow", "execution_id", "run_id", "event", "time", "step",
-    "step_run_id", "attempt", "event_id", "sequence", "queue", "downstream", "idempotency_key",
+    "step_run_id", "attempt", "branch", "event_id", "sequence", "queue", "downstream", "idempotency_key",
     "waiting_on", "timeout_s", "trace_id", "span_id",
 )  # fmt: skip
 
@@ -168,6 +168,27 @@ TREES: dict[str, list[dict[str, Any]]] = {
             }
         },
     ],
+    "a branch": [{}, {"attributes": {**MARK, "stallwatch.branch": "0.1"}}],
+    "a branch below a root": [{"attributes": ROOT}, {"attributes": {"stallwatch.branch": 2}}],
+    "lists": [
+        {},
+        {
+            "attributes": {
+                **MARK,
+                "stallwatch.execution_id": ("a", "b/c", 'é"\\\n'),
+                "stallwatch.run_id": (1, 2),
+                "stallwatch.step": (True, False),
+                "stallwatch.step_run_id": (),
+                "stallwatch.branch": (2.0, 2.5),
+            }
+        },
+    ],
+    "an attempt in other digits": [{}, {"attributes": {**MARK, "stallwatch.attempt": "٣"}}],
+    "an attempt with a sign": [{}, {"attributes": {**MARK, "stallwatch.attempt": "+3"}}],
+    "an attempt beyond all bounds": [
+        {},
+        {"attributes": {**MARK, "stallwatch.attempt": "9" * 5000}},
+    ],
     "a wait": [{}, {"attributes": {**MARK, "stallwatch.waiting_on": "signal"}}],
     "a root and what is below it": [{"attributes": ROOT}, {}, {}],
     "a root with an id": [{"attributes": {**ROOT, "stallwatch.execution_id": 7}}, {}],
@@ -188,6 +209,7 @@ _texts = st.one_of(
     st.integers(-2, 5),
     st.sampled_from([0.5, 2.0, 3.25]),
     st.booleans(),
+    st.sampled_from([(), ("a", "b"), (1, 2)]),
 )
 _numbers = st.sampled_from(["", "x", "1", "2.5", "0", 0, 3, 0.5, 2.0, True])
 _waits = st.sampled_from(["", "timer", "signal", "callback", "human", "child", "nothing known"])
@@ -196,7 +218,7 @@ _said = st.fixed_dictionaries(
     optional={
         f"stallwatch.{name}": values
         for names, values in {
-            "workflow execution_id step run_id step_run_id queue downstream idempotency_key engine": _texts,
+            "workflow execution_id step run_id step_run_id branch queue downstream idempotency_key engine": _texts,
             "attempt timeout_s sequence": _numbers,
             "waiting_on": _waits,
         }.items()
@@ -262,6 +284,20 @@ def test_the_start_and_the_span_are_one_attempt(rooted_store: Store) -> None:
         "completed",
         "running",
     ]
+
+
+@pytest.mark.parametrize("name", ["a branch", "a branch below a root", "lists"])
+def test_nothing_stays_open_when_the_span_ends(rooted_store: Store, name: str) -> None:
+    namespace = f"ended {name}"
+    records, body = run(TREES[name])
+    rows = [EventRow(event, CLOCK.now(), "sender") for event in read(records, namespace)]
+    rooted_store.insert_event_rows(rows)
+    rooted_store.insert_otlp([Body(body, CLOCK.now(), "sender", namespace)])
+    rooted_store.fold(CLOCK.now())
+    found = rooted_store.select(
+        "SELECT status FROM attempts WHERE namespace = {namespace:String}", {"namespace": namespace}
+    )
+    assert [row["status"] for row in found] == ["completed"]
 
 
 def test_every_trace_is_an_execution_where_the_collector_says_so(rooted_store: Store) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from opentelemetry import context as otel_context
@@ -15,8 +16,11 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
     SimpleLogRecordProcessor,
 )
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import set_span_in_context
 from stallwatch_otel import Heartbeat, StallwatchSpanProcessor
-from stallwatch_otel.reporter import BATCH_MAX
+from stallwatch_otel.reporter import BATCH_MAX, PIECES_MAX
 
 from stallwatch.clock import SystemClock
 from tests.instrumentation.helpers import FAST, STEP, WAIT_S, receiving, step, tracing, until
@@ -87,6 +91,74 @@ def test_a_refusal_is_final_and_a_redirect_is_not_followed(status: int) -> None:
             span.end()
     assert len(receiver.requests) == 1
     assert not elsewhere.requests
+
+
+def test_a_bad_record_does_not_take_the_others_along() -> None:
+    with receiving() as receiver:
+        receiver.poison = "spoilt"
+        processor = StallwatchSpanProcessor(receiver.url)
+        with tracing(processor) as tracer:
+            queues = ["spoilt" if number == 70 else "good" for number in range(100)]
+            spans = [
+                tracer.start_span("charge", attributes={**STEP, "stallwatch.queue": queue})
+                for queue in queues
+            ]
+            assert processor.force_flush()
+            counts = processor.counts()
+            asked = len(receiver.requests)
+            assert processor.force_flush()
+            for span in spans:
+                span.end()
+    assert (counts.starts, counts.refused, counts.failures) == (99, 1, 0)
+    assert len({said.fields["event_id"] for said in receiver.taken}) == 99
+    # Of seven halvings each half was asked for once, and nothing later.
+    assert asked <= 15
+    assert len(receiver.requests) == asked
+
+
+def test_who_takes_nothing_is_not_asked_for_each() -> None:
+    with receiving() as receiver:
+        receiver.poison = "stallwatch"
+        processor = StallwatchSpanProcessor(receiver.url)
+        with tracing(processor) as tracer:
+            spans = [step(tracer) for _ in range(200)]
+            assert processor.force_flush()
+            for span in spans:
+                span.end()
+    assert processor.counts().refused == 200
+    assert len(receiver.requests) == PIECES_MAX
+
+
+def test_texts_that_no_encoding_knows_are_told_all_the_same() -> None:
+    """What `os.fsdecode` makes of bytes: the collector would refuse the whole request."""
+    with receiving() as receiver:
+        processor = StallwatchSpanProcessor(receiver.url)
+        provider = TracerProvider(
+            resource=Resource({"service.name": "sh\udcf6p", "\udc80": 1}), shutdown_on_exit=False
+        )
+        provider.add_span_processor(processor)
+        tracer = provider.get_tracer("shop")
+        odd = {"stallwatch.queue": "a\udc80b", "stallwatch.worker": ["\ud800"]}
+        spans = [
+            tracer.start_span("charge", attributes={**STEP, **odd}),
+            tracer.start_span("root", attributes={"stallwatch.workflow": "order"}),
+        ]
+        below = set_span_in_context(spans[-1])
+        spans.append(tracer.start_span("caf\udce9", below))
+        assert processor.force_flush()
+        for span in spans:
+            span.end()
+        provider.shutdown()
+    marked, _, named = receiver.taken
+    assert (marked.fields["queue"], marked.fields["worker"]) == ("a\ufffdb", '["\ufffd"]')
+    assert named.fields["step"] == "caf\ufffd"
+    assert marked.resource == {"service.name": "sh\ufffdp", "\ufffd": "1"}
+
+
+def test_the_documented_numbers_are_those_of_the_code() -> None:
+    shown = (Path(__file__).parents[2] / "docs" / "instrumentation.md").read_text()
+    assert f"up to {BATCH_MAX} in a request" in shown
+    assert f"in at most {PIECES_MAX} requests" in shown
 
 
 def test_partial_success_is_heard(caplog: pytest.LogCaptureFixture) -> None:
@@ -260,7 +332,7 @@ def test_through_a_logger_provider_of_the_user() -> None:
     provider.add_log_record_processor(SimpleLogRecordProcessor(kept))
     processor = StallwatchSpanProcessor(logger_provider=provider, **FAST)
     with tracing(processor) as tracer:
-        span = step(tracer)
+        span = step(tracer, **{"stallwatch.queue": "a\udc80b"})
         until(lambda: len(kept.records) == 1)
         span.end()
     context, record = span.get_span_context(), kept.records[0].log_record
@@ -268,6 +340,7 @@ def test_through_a_logger_provider_of_the_user() -> None:
     assert (record.trace_id, record.span_id) == (context.trace_id, context.span_id)
     assert record.attributes is not None
     assert record.attributes["stallwatch.step_run_id"] == f"{context.span_id:016x}"
+    assert record.attributes["stallwatch.queue"] == "a\ufffdb"
     with pytest.raises(ValueError, match="knows where it sends"):
         StallwatchSpanProcessor("http://host", logger_provider=provider)
 

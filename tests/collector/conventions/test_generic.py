@@ -139,6 +139,13 @@ def test_a_span_that_says_its_step_needs_no_root(sandbox: Sandbox) -> None:
     assert charges[0]["downstream"] == "stripe"
 
 
+def test_a_span_that_says_its_step_may_say_its_branch(sandbox: Sandbox) -> None:
+    trace = trace_id()
+    branches = [marked(trace, number, "charge", branch=f"0.{number}") for number in (1, 2)]
+    sandbox.deliver(branches)
+    assert [row["branch"] for row in sandbox.attempts()] == ["0.1", "0.2"]
+
+
 def test_a_root_that_is_a_step_does_not_end_its_execution(sandbox: Sandbox) -> None:
     """Two calls of one execution, each with a trace of its own; the second begins when the first is long over."""
     first, second = trace_id(), trace_id()
@@ -197,6 +204,18 @@ def test_a_namespace_said_on_the_span_counts(sandbox: Sandbox) -> None:
     sandbox.deliver([marked(trace_id(), 2, "charge", namespace=other.namespace)])
     assert sandbox.executions() == []
     assert len(other.executions()) == 1
+
+
+def test_a_span_with_too_many_attributes_still_says_what_it_is(sandbox: Sandbox) -> None:
+    trace = trace_id()
+    root, step = checkout(trace)[:2]
+    others = {f"key {number:03}": "v" for number in range(200)}
+    root["attributes"] = {**others, "stallwatch.workflow": "order"}
+    call = marked(trace, 5, "charge", execution_id=f"call-{trace}")
+    call["attributes"] = {**others, **call["attributes"]}
+    sandbox.deliver([root, step, call])
+    found = {row["step"]: row["execution_id"] for row in sandbox.attempts()}
+    assert found == {"reserve": trace, "charge": f"call-{trace}"}
 
 
 def pending(trace: str, number: int, parent: int = 0, **fields: Any) -> dict[str, Any]:
