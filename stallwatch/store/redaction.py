@@ -1,8 +1,8 @@
 """Redaction rules as SQL: what a user configures, applied after what is always redacted.
 
 Rules are applied one after the other, once to every value; those with a name before that to every value inside JSON
-whose path they name. Without rules the built-in functions stay as they are written, which is what they were made fast
-for.
+whose path they name. To attributes that are fields of a step event (`stallwatch_is_field`) only rules that name them
+are applied. Without rules the built-in functions stay as they are written, which is what they were made fast for.
 """
 
 import re
@@ -61,11 +61,16 @@ class Redaction:
         head, name, body = _parts(sql)
         # Its calls of the text function would apply rules that are applied here.
         body = body.replace(f"{_TEXT_FUNCTION}(", f"{_BUILT_IN}(") if self.defaults else f" {name}"
-        if any(rule.name for rule in self.rules):
+        named = [rule for rule in self.rules if rule.name]
+        if named:
             # Before anything else: what is taken out of a text may leave it as no JSON.
-            members = f"mapApply((k, v) -> (k, {self._of_json()}), {name})"
+            json = f"if(stallwatch_is_field(k), v, {self._of_json()})"
+            members = f"mapApply((k, v) -> (k, {json}), {name})"
             body = re.sub(rf"\b{name}\b", lambda _: members, body)
-        return f"{head}\n    mapApply((k, v) -> (k, {self._ruled('v', 'k', glob_pattern)}),{body})"
+        of_field = self._ruled(named, "v", "k", glob_pattern)
+        of_other = self._ruled(self.rules, "v", "k", glob_pattern)
+        ruled = f"if(stallwatch_is_field(k), {of_field}, {of_other})"
+        return f"{head}\n    mapApply((k, v) -> (k, {ruled}),{body})"
 
     def _of_json(self) -> str:
         """The attribute `k`, `v` with the rules applied to all values inside `v`, where that is JSON.
@@ -106,14 +111,17 @@ class Redaction:
     def _member(self) -> str:
         """The text of the piece `p` of JSON, a value of the path `p.1`, after all rules."""
         text = "if(startsWith(p.2, '\"'), JSONExtractString(p.2), p.2)"
-        ruled = self._ruled(f"{_BUILT_IN}(s)" if self.defaults else "s", "p.1", member_pattern)
+        before = f"{_BUILT_IN}(s)" if self.defaults else "s"
+        ruled = self._ruled(self.rules, before, "p.1", member_pattern)
         changed = f"arrayMap(a -> if(a = s, p.2, toJSONString(a)), [{ruled}])[1]"
         return f"arrayMap(s -> {changed}, [{text}])[1]"
 
-    def _ruled(self, value: str, name: str, pattern_of: Callable[[str], str]) -> str:
-        """The expression `value` after all rules; `name`: what their names are compared with."""
+    def _ruled(
+        self, rules: Sequence[RedactRule], value: str, name: str, pattern_of: Callable[[str], str]
+    ) -> str:
+        """The expression `value` after these rules; `name`: what their names are compared with."""
         expression = value
-        for rule in self.rules:
+        for rule in rules:
             named = f"match({name}, {_quoted(pattern_of(rule.name))})" if rule.name else ""
             expression = self._applied(rule, expression, named)
         return expression

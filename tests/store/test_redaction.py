@@ -2,7 +2,7 @@
 
 import functools
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from stallwatch.config.settings import RedactRule
 from stallwatch.errors import ConfigError
-from stallwatch.model.events import StepEvent
+from stallwatch.model.events import FIELDS, StepEvent
 from stallwatch.store import Body, Store
 from stallwatch.store.redaction import (
     MAP,
@@ -90,6 +90,48 @@ def test_name_and_pattern_must_both_match(store: Store) -> None:
         "other": "no 17",
     }
     assert engine.text("no 17") == "no 17"
+
+
+JSON_WEB_TOKEN = f"eyJ{'a' * 9}.{'b' * 9}.c"
+SAID = {
+    "stallwatch.execution_id": "order-1234-5678-9012",
+    "stallwatch.workflow": JSON_WEB_TOKEN,
+    "stallwatch.step": BEARER,
+    "stallwatch.idempotency_key": '{"token": "17"}',
+    "stallwatch.timeout_s": "86400",
+}
+NUMBERS = {"value": r"\b\d{4,}(-\d{4})*\b"}
+
+
+def test_the_attributes_that_are_fields_of_a_step_event_are_those_that_its_road_leaves_alone(
+    store: Store,
+) -> None:
+    rows = store.engine.rows(
+        "SELECT arrayFilter(f -> stallwatch_is_field(f), {fields:Array(String)}) AS kept",
+        {"fields": [f"stallwatch.{field}" for field in sorted(FIELDS)]},
+    )
+    searched = {"error_message", "attributes"}
+    assert rows[0]["kept"] == [f"stallwatch.{field}" for field in sorted(FIELDS - searched)]
+
+
+@pytest.mark.parametrize("defaults", [True, False])
+def test_fields_of_step_events_are_not_searched(defaults: bool, store: Store) -> None:
+    others = {"stallwatch.note": "no 1234-5678-9012", "order": "order-1234-5678-9012"}
+    for said in ([], [NUMBERS], [NUMBERS, "token", {"name": "customer.*", "value": "a"}]):
+        engine = Engine(store, Redaction(rules(*said), defaults=defaults))
+        kept = engine.attributes({**SAID, **others})
+        assert {name: kept[name] for name in SAID} == SAID
+        assert ("1234" in kept["stallwatch.note"] + kept["order"]) == (not said)
+
+
+def test_a_rule_that_names_a_field_of_a_step_event_is_applied_to_it(store: Store) -> None:
+    hashing = {"name": "stallwatch.execution_id", "do": "hash"}
+    engine = Engine(store, Redaction(rules(NUMBERS, hashing, {"name": "*.step", "value": "Be"})))
+    kept = engine.attributes(SAID)
+    # printf order-1234-5678-9012 | sha256sum
+    assert kept["stallwatch.execution_id"] == "sha256:bf2011892475801b"
+    assert kept["stallwatch.step"] == BEARER.replace("Be", "[redacted]")
+    assert kept["stallwatch.workflow"] == JSON_WEB_TOKEN
 
 
 def test_values_are_hashed_with_the_salt(store: Store) -> None:
@@ -194,6 +236,47 @@ def test_what_is_configured_reaches_the_tables(tmp_path: Path) -> None:
     assert [one.code for one in ended] == [0, 0]
     (event,) = ended[1].data[0]["events"]
     assert event["error_message"] == "card [redacted] with Bearer [redacted]"
+
+
+def test_what_spans_and_events_tell_of_an_execution_meets_under_rules_for_values(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "s.toml"
+    config.write_text(
+        f'[store]\nurl = "chdb://{tmp_path / "data"}"\n'
+        """[collector]\nredact = [{ value = '\\b\\d{4}-\\d{4}-\\d{4}\\b' }]\n"""
+    )
+    at = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    executions = ["order-1234-5678-9012", "order-1111-2222-3333"]
+    step = {"workflow": "order", "step": "charge", "step_run_id": "call-1234-5678-9012"}
+    start = {"event": "step.started", "time": at.isoformat(), "engine": "opentelemetry", **step}
+    starts = [{**start, "execution_id": execution} for execution in executions]
+    ends = [
+        Span(
+            "charge",
+            start_at=at,
+            attributes={
+                **{f"stallwatch.{k}": v for k, v in step.items()},
+                "stallwatch.execution_id": execution,
+            },
+        )
+        for execution in executions
+    ]
+    told, traced = tmp_path / "events.json", tmp_path / "spans.binpb"
+    told.write_text(json.dumps(starts))
+    traced.write_bytes(request(*ends))
+    ended = run_all(
+        [
+            ["import", "events", str(told), "--config", str(config)],
+            ["import", "otlp", str(traced), "--config", str(config)],
+            ["executions", "--format", "json", "--config", str(config)],
+            ["trace", executions[0], "--format", "json", "--config", str(config)],
+        ]
+    )
+    assert [one.code for one in ended] == [0, 0, 0, 0]
+    assert sorted(row["execution_id"] for row in ended[2].data) == sorted(executions)
+    (charge,) = ended[3].data[0]["attempt_list"]
+    assert (charge["step_run_id"], charge["status"]) == (step["step_run_id"], "completed")
 
 
 @pytest.mark.parametrize(

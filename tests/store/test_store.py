@@ -150,6 +150,22 @@ def test_a_span_beyond_the_limits_loses_what_is_too_much_and_is_counted(
     assert store.select("SELECT sum(limited) AS n FROM sender_beat") == [{"n": 2}]
 
 
+def test_what_says_which_step_a_span_is_is_kept_before_other_attributes(
+    store: Store, now: datetime
+) -> None:
+    others = {f"key {i:03}": "v" for i in range(200)}
+    said = {"stallwatch.workflow": "order", "stallwatch.step": "charge"}
+    far_too_many = {f"stallwatch.{i:03}": "v" for i in range(200)}
+    last = Span("last", start_at=now, attributes={**others, **said})
+    only = Span("only", start_at=now, attributes={**others, **far_too_many})
+    store.insert_otlp([Body(request(last, only), now, "me")])
+    store.fold(now)
+    rows = store.select("SELECT name, attributes FROM spans")
+    kept = {row["name"]: row["attributes"] for row in rows}
+    assert kept["last"] == {**said, **dict(list(others.items())[:126])}
+    assert kept["only"] == dict(list(far_too_many.items())[:128])
+
+
 def test_spans_that_are_sorted_again_after_a_crash_are_not_there_twice(
     store: Store, now: datetime
 ) -> None:
