@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -609,6 +609,13 @@ def test_calls_told_by_a_clock_that_ticks_slowly(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(raw=st.lists(step_events | workflow_events, min_size=1, max_size=10))
+@example(
+    raw=[
+        {"event": "step.scheduled", "at": 0, "step": "b"},
+        {"event": "step.scheduled", "at": 1, "step": "b", "error_type": "E"},
+        {"event": "step.scheduled", "at": 1, "step": "b", "error_type": "F"},
+    ]
+)
 def test_what_need_not_be_put_in_order_comes_out_as_if_it_had_been(
     raw: list[dict[str, Any]], shared_store: Store, now: datetime
 ) -> None:

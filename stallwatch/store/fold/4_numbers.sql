@@ -46,8 +46,8 @@ WITH
         SELECT
             *, max(opens) OVER together AS any_opens, max(finishes OR fails) OVER together AS any_ends, max(fails) OVER together AS any_fails,
             countIf(kind = 'started') OVER together > 1 AS starts_again,
-            -- What only waits, or is only scheduled, begins with that.
-            kind = multiIf(countIf(kind = 'started') OVER whole > 0, 'started', countIf(kind = 'waiting') OVER whole > 0, 'waiting', 'scheduled') AS begins,
+            -- What only waits begins with that.
+            kind = if(countIf(kind = 'started') OVER whole > 0, 'started', 'waiting') AS begins,
             span_id != '' AND countIf(kind = 'started') OVER in_span > 0 AND countIf(kind != 'started') OVER in_span > 0 AS is_instant_span,
             row_number() OVER (PARTITION BY step_key, said_step_run_id, starts_span, kind ORDER BY position, event_id) AS start_number
         FROM laned
@@ -88,7 +88,7 @@ WITH
             countIf(begins) OVER before > countIf(is_end) OVER before AS more_starts,
             last_position.2 AND if(last_position.3, more_starts, ran_last OR (any_fails AND starts_again AND NOT is_loose) OR (next_position.3 AND NOT next_position.2)) AS open_before,
             -- What was open before has no start here: the first end is its. A start that no end follows may be one told twice.
-            multiIf(NOT is_loose, 1, is_end, turn, NOT begins, 1, open_before OR instant_spans OR next_position.3, turn, least(turn, greatest(1, ends_here))) AS slot,
+            multiIf(NOT is_loose OR ends_here = 0, 1, is_end, turn, NOT begins, 1, open_before OR instant_spans OR next_position.3, turn, least(turn, ends_here)) AS slot,
             -- Where an attempt fails and another finishes, the one that finishes is the next.
             16 * (slot - 1) + multiIf(NOT open_before, natural_rank, finishes AND any_fails AND NOT is_loose, 10, transform(kind, ['failed', 'timed_out', 'completed', 'cancelled', 'skipped', 'retrying', 'scheduled', 'started', 'heartbeat', 'waiting'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 9)) AS rank
         FROM counted
