@@ -616,6 +616,13 @@ def test_calls_told_by_a_clock_that_ticks_slowly(
         {"event": "step.scheduled", "at": 1, "step": "b", "error_type": "F"},
     ]
 )
+@example(
+    raw=[
+        {"event": "step.started", "at": 0, "step": "b"},
+        {"event": "step.started", "at": 1, "step": "b", "error_type": "E"},
+        {"event": "step.started", "at": 1, "step": "b", "error_type": "F"},
+    ]
+)
 def test_what_need_not_be_put_in_order_comes_out_as_if_it_had_been(
     raw: list[dict[str, Any]], shared_store: Store, now: datetime
 ) -> None:

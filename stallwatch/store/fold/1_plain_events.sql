@@ -11,7 +11,7 @@ SELECT
         bitShiftLeft(toUInt64(toUnixTimestamp64Micro(time)), 12),
         bitOr(
             bitShiftLeft(toUInt64(transform(kind, ['scheduled', 'started', 'heartbeat', 'waiting', 'failed', 'timed_out', 'retrying'], [0, 1, 2, 3, 4, 5, 6], 7)), 8),
-            bitAnd(event_key, 255))) AS place,
+            bitAnd(xxh3(event_id), 255))) AS place,
     kind IN ('heartbeat', 'waiting', 'retrying')
         OR timeout_s IS NOT NULL OR heartbeat_timeout_s IS NOT NULL OR schedule_to_start_timeout_s IS NOT NULL OR schedule_to_close_timeout_s IS NOT NULL
         OR max_attempts IS NOT NULL OR backoff_s IS NOT NULL OR backoff_rate IS NOT NULL OR backoff_max_s IS NOT NULL

@@ -45,7 +45,7 @@ FROM
                     step_key = 0 AS is_workflow,
                     -- What the workflow's own events say comes before what its steps' do.
                     bitOr(bitShiftLeft(toUInt64(is_workflow), 63), place) AS place_of_workflow,
-                    -- Of two ends at the same time the same one counts whatever the execution is called: place has a hash of its name.
+                    -- Of two ends at the same time always the same one counts: of some ids place has the same hash.
                     if(is_closing, (trust, time, kind, event_id), (0, time, '', '')) AS word,
                     bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Micro(received_at)), 12), bitAnd(event_key, 4095)) AS received_last,
                     -- The most trusted come last, and first.

@@ -130,7 +130,7 @@ WITH
             event_key, step_key, call_id, call_number, trust,
             -- A number that was said anchors the numbers that were not.
             if(attempt > 0, attempt, greatest(1, toInt64(advanced_by) + ifNull(anyLast(if(attempt > 0, toInt64(attempt) - toInt64(advanced_by), NULL)) OVER so_far, 1))) AS number,
-            bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(if(slot > 1, natural_rank + 8, rank)), 8), bitAnd(event_key, 255))) AS place,
+            bitOr(bitShiftLeft(toUInt64(position), 12), bitOr(bitShiftLeft(toUInt64(if(slot > 1, natural_rank + 8, rank)), 8), bitAnd(xxh3(event_id), 255))) AS place,
             multiIf(kind IN ('scheduled', 'started'), kind, is_end, 'ended', '') AS tells
         FROM advanced
         WINDOW so_far AS (PARTITION BY step_key, call_id, call_number ORDER BY position, rank, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
