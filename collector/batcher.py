@@ -1,6 +1,7 @@
 """Group commit: many senders' requests become few inserts, and each sender hears when its own is durable."""
 
 import logging
+import math
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from collector.budget import Budget
-from collector.committing import RETRY_DELAYS_S, Committer
+from collector.committing import NO_ANSWER, RETRY_DELAYS_S, Committer
 from collector.draining import Drainer
 from collector.gathering import Gathering
 from collector.items import KINDS, Item, Sink
@@ -18,7 +19,7 @@ from collector.refusals import RETRY_AFTER_S
 from collector.repeats import Repeats, digest
 from collector.reporting import Reporter
 from collector.spool import Spool
-from collector.spooling import Spooler
+from collector.spooling import LOOK_S, Spooler
 from stallwatch.clock import Clock
 from stallwatch.errors import Transient
 from stallwatch.store import Body, EventRow
@@ -27,7 +28,7 @@ __all__ = ["EVENT_BYTES", "RETRY_DELAYS_S", "Batcher", "Sink"]
 
 EVENT_BYTES: Final = 1024
 """About what a decoded step event takes in memory beside the text of its body."""
-CLOSE_S: Final = 10.0
+CLOSE_S: Final = 8.0
 """How long `close` waits for inserts that are under way."""
 
 log = logging.getLogger(__name__)
@@ -60,12 +61,15 @@ class Batcher:
         spool_after_s: float = 5.0,
         tell_spooled: Callable[[dict[tuple[str, str], int]], None] | None = None,
     ) -> None:
-        """`tell_spooled` is given what waits in the spool, in bytes by sender and namespace, every few seconds."""
+        """`spool_after_s`: how long requests wait for the store; infinite: as long as it takes.
+
+        `tell_spooled` is given what waits in the spool, in bytes by sender and namespace, every few seconds."""
         self.budget = Budget(max_pending_bytes, meters.pending_bytes)
         self.repeats = Repeats(repeat_window_s, clock)
         self._clock = clock
         self._meters = meters
         self._spool_after_s = spool_after_s
+        self._is_patient = math.isinf(spool_after_s)
         self._on_commit = tuple(on_commit)
         self._gathering = Gathering(clock, batch_ms / 1000)
         self._number = 0 if spool is None else spool.newest_number
@@ -93,6 +97,8 @@ class Batcher:
             meters.spool_age_seconds.set_function(self._spool_age_s)
             self._spooler.start()
             self._drainer.start()
+        elif not self._is_patient:
+            threading.Thread(target=self._look_often, name="look", daemon=True).start()
         self._threads = [
             threading.Thread(target=self._run, name=f"committer-{number}", daemon=True)
             for number in range(inflight_inserts)
@@ -144,19 +150,23 @@ class Batcher:
     def close(self) -> None:
         """Take nothing more, commit or spool what was taken, and end the threads; returns in bounded time."""
         deadline_s = self._clock.monotonic_s() + CLOSE_S
+
+        def left_s() -> float:
+            return max(0.1, deadline_s - self._clock.monotonic_s())
+
         with self._gathering.lock:
             self._closing.set()
             self._gathering.close()
         for thread in self._threads:
-            thread.join(
-                None if self._spool is None else max(0.1, deadline_s - self._clock.monotonic_s())
-            )
-        if self._drainer is not None and self._spooler is not None and self._spool is not None:
-            # What is still in an insert, or waits behind one that does not end, is durable on disk.
-            self._spool_after_s = 0.0
+            thread.join(None if self._is_patient else left_s())
+        # What is still in an insert, or waits behind one that does not end, is durable on disk or sent back.
+        self._spool_after_s = 0.0
+        self._look()
+        if self._drainer is not None and self._spooler is not None:
             self._spooler.close(CLOSE_S)
-            self._drainer.close(CLOSE_S)
-        self._reporter.close(0.1 if self._spool is not None and self._spool.store_away else CLOSE_S)
+            self._drainer.close(left_s())
+        is_away = self._spool is not None and self._spool.store_away
+        self._reporter.close(0.1 if is_away else left_s())
         if self._spool is not None:
             self._spool.close()
 
@@ -220,19 +230,26 @@ class Batcher:
     # The spool -------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """What has waited for the store too long goes to the spool, and all of it while the store is away."""
-        assert self._spooler is not None
-        assert self._spool is not None
-        spool, after_s = self._spool, self._spool_after_s
-        oldest_s = self._clock.monotonic_s() - after_s
+        """What has waited for the store too long goes to the spool, and all of it while the store is away.
+
+        Without a spool it is sent back: its sender may have given up by the time that the store answers.
+        """
+        after_s = self._spool_after_s
+        spool, oldest_s = self._spool, self._clock.monotonic_s() - after_s
         with self._gathering.lock:
-            # Under the lock: what the same senders send next must find them there.
-            self._spooler.put(
-                self._gathering.take_while(
-                    lambda item: spool.store_away or item.since_s <= oldest_s
-                )
+            late = self._gathering.take_while(
+                lambda item: (spool is not None and spool.store_away) or item.since_s <= oldest_s
             )
+            if self._spooler is not None:
+                # Under the lock: what the same senders send next must find them there.
+                self._spooler.put(late)
+        if self._spooler is None:
+            self._committer.fail(late, Transient(NO_ANSWER, RETRY_AFTER_S))
         self._committer.rescue(after_s)
+
+    def _look_often(self) -> None:
+        while not self._closing.wait(LOOK_S):
+            self._look()
 
     def _spool_age_s(self) -> float:
         oldest_at = None if self._spool is None else self._spool.oldest_at

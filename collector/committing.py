@@ -16,6 +16,7 @@ from stallwatch.errors import Permanent, StallwatchError, StoreRefused, StoreUna
 
 RETRY_DELAYS_S: Final = (0.1, 0.4, 1.6)
 """Pauses between tries where there is no spool to fall back on; with one, only the first is waited."""
+NO_ANSWER: Final = "the store does not answer: send again later"
 ROOM_WAIT_S: Final = 2.0
 """How long a failed batch waits for room in the spool."""
 
@@ -24,13 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Batch:
-    """Requests in one insert. While it goes on too long they can be answered from the spool: `spooled`."""
+    """Requests in one insert. While it goes on too long they are answered: from the spool (`spooled`), or refused."""
 
     items: list[Item]
     token: str
     began_s: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     spooled: bool = False
+    sent_back: bool = False
     over: bool = False
 
 
@@ -41,7 +43,8 @@ class Committer:
     2. Then it goes to the spool with its token and is answered OK; without a spool its futures fail with Transient.
     3. A batch that the store refuses is halved until the bad request is alone; that one fails with Permanent.
     4. A batch whose insert takes too long is written to the spool meanwhile (`rescue`) and answered; when the insert
-       succeeds after all, its records are removed there.
+       succeeds after all, its records are removed there. Without a spool its futures fail with Transient: what is sent
+       again and lands twice collapses.
     """
 
     def __init__(
@@ -87,23 +90,27 @@ class Committer:
                 self._under_way.discard(batch)
 
     def rescue(self, after_s: float) -> None:
-        """Put on disk what has been in an insert for longer than `after_s`, and answer it."""
-        if self._spool is None:
-            return
+        """Put on disk, or send back, what has been in an insert for longer than `after_s`."""
         now_s = self._clock.monotonic_s()
         with self._lock:
             late = [batch for batch in self._under_way if now_s - batch.began_s >= after_s]
         for batch in late:
             with batch.lock:
-                if batch.over or batch.spooled:
+                if batch.over or batch.spooled or batch.sent_back:
                     continue
-                try:
-                    self._spool.add(batch.items, batch.token, held=True)
-                except Transient as error:
-                    log.warning("an insert takes long and is not spooled: %s", error)
-                    continue
-                batch.spooled = True
-            self._answer(batch.items)
+                if self._spool is None:
+                    batch.sent_back = True
+                else:
+                    try:
+                        self._spool.add(batch.items, batch.token, held=True)
+                    except Transient as error:
+                        log.warning("an insert takes long and is not spooled: %s", error)
+                        continue
+                    batch.spooled = True
+            if batch.sent_back:
+                self.fail(batch.items, Transient(NO_ANSWER, RETRY_AFTER_S))
+            else:
+                self._answer(batch.items)
 
     def fail(self, items: Sequence[Item], error: StallwatchError) -> None:
         """Tell requesters that theirs was not stored."""
@@ -119,8 +126,8 @@ class Committer:
                 write(self._store, batch.items, batch.token)
                 return
             except StoreUnavailable:
-                # A rescued batch is in good hands: the drain tries it again.
-                if delay_s is None or batch.spooled:
+                # A rescued batch is in good hands: the drain or its sender tries it again.
+                if delay_s is None or batch.spooled or batch.sent_back:
                     raise
                 self._meters.retries.inc()
                 self._clock.wait(self._closing, delay_s)
@@ -132,6 +139,8 @@ class Committer:
         size_bytes = sum(item.size_bytes for item in items)
         self._meters.accepted.labels(items[0].kind).inc(sum(item.count for item in items))
         self._meters.bytes.inc(size_bytes)
+        if batch.sent_back:
+            return
         self._budget.give(size_bytes)
         if batch.spooled:
             self._remove(batch.token)
@@ -142,6 +151,8 @@ class Committer:
         with batch.lock:
             batch.over = True
         items, middle = batch.items, len(batch.items) // 2
+        if batch.sent_back:
+            return
         if batch.spooled:
             self._hand_over(batch)
         elif len(items) == 1:
@@ -156,6 +167,8 @@ class Committer:
     def _unavailable(self, batch: Batch, error: StoreUnavailable) -> None:
         with batch.lock:
             batch.over = True
+        if batch.sent_back:
+            return
         if batch.spooled:
             self._hand_over(batch)
             return

@@ -1,5 +1,6 @@
 """The collector as one object: the batcher and the ways in."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -88,7 +89,8 @@ class Collector:
             inflight_inserts=config.inflight_inserts,
             repeat_window_s=config.repeat_window,
             spool=spool,
-            spool_after_s=config.spool_after,
+            # Without senders, nobody gives up.
+            spool_after_s=math.inf if spool_folder is None else config.spool_after,
             tell_spooled=tell_spooled,
         )
         self._shelf = Shelf(shelf_folder, shelf_max_bytes, meters)

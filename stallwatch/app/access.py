@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from collector.conventions import conventions
-from stallwatch.app.claim import Claim, Serving, find_serving
+from stallwatch.app.claim import Claim, Serving, find_role, find_serving
+from stallwatch.app.roles import Role
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.errors import StallwatchError, StoreUnavailable, UsageError
@@ -86,6 +87,15 @@ def serving(settings: Settings) -> Serving | None:
     """The `serve` that holds the configured embedded store, if one does."""
     folder = data_folder(settings)
     return None if folder is None else find_serving(folder)
+
+
+def all_serving(settings: Settings) -> list[Serving]:
+    """Each `serve` of this configuration here: the one that holds an embedded store, or those that have a role."""
+    if data_folder(settings) is not None:
+        holder = serving(settings)
+        return [] if holder is None else [holder]
+    found = (find_role(state_folder(settings), role) for role in Role)
+    return list({one.pid: one for one in found if one is not None}.values())
 
 
 @contextmanager

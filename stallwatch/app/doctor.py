@@ -1,7 +1,7 @@
 """What `doctor` looks at: can this installation work, and if not, what is in the way?"""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,8 +9,9 @@ import httpx
 
 from alerts.targets import target_configs
 from collector.engines.registry import ENGINES, engine
-from stallwatch.app.access import ask, data_folder, new_store, serving, state_folder
+from stallwatch.app.access import all_serving, ask, data_folder, new_store, state_folder
 from stallwatch.app.claim import Claim, Serving
+from stallwatch.app.lease import LEASED
 from stallwatch.app.listening import bind
 from stallwatch.app.protection import protection
 from stallwatch.clock import Clock
@@ -18,6 +19,7 @@ from stallwatch.config import Settings
 from stallwatch.errors import StallwatchError, UsageError
 from stallwatch.model.durations import format_duration
 from stallwatch.store import Store
+from stallwatch.store.leasing import holder_of
 
 FREE_BYTES_MIN: Final = 1024**3
 TIMEOUT_S: Final = 5.0
@@ -48,20 +50,22 @@ def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
         yield Result("disk", free >= FREE_BYTES_MIN, f"{free / 1024**3:.1f} GiB free at {existing}")
     for check, ok, detail in protection(settings):
         yield Result(check, ok, detail)
-    holder = serving(settings)
-    if holder is not None:
+    holders = all_serving(settings)
+    for holder in holders:
         yield from _service(holder)
         yield from _detectors(holder)
-    else:
+    if not holders:
         yield Result("service", True, "no serve holds this store")
-        for key, address in (
-            ("collector.otlp_http", settings.collector.otlp_http),
-            ("collector.otlp_grpc", settings.collector.otlp_grpc),
-            ("web.listen", settings.web.listen),
-        ):
+    for key, address, is_held in (
+        ("collector.otlp_http", settings.collector.otlp_http, any(h.ingest for h in holders)),
+        ("collector.otlp_grpc", settings.collector.otlp_grpc, any(h.ingest for h in holders)),
+        ("web.listen", settings.web.listen, any(h.web for h in holders)),
+    ):
+        if not is_held and not (holders and folder is not None):
             yield _port(key, address)
+    if folder is None or not holders:
         yield from _store(settings, clock)
-    yield from _engines(settings, holder)
+    yield from _engines(settings, holders)
     names = [
         f"{receiver.name} ({name})"
         for receiver in settings.alerts.receivers
@@ -95,11 +99,11 @@ def _detectors(holder: Serving) -> Iterator[Result]:
         yield Result(f"detector {name}", False, f"fails: {error}")
 
 
-def _engines(settings: Settings, holder: Serving | None) -> Iterator[Result]:
+def _engines(settings: Settings, holders: Sequence[Serving]) -> Iterator[Result]:
     configured = [name for name in ENGINES if getattr(settings.engines, name) is not None]
-    problems: dict[str, str] = (
-        ask(holder, "engines") if configured and holder and holder.web else {}
-    )
+    problems: dict[str, str] = {}
+    for holder in holders if configured else ():
+        problems |= ask(holder, "engines") if holder.web else {}
     for name in configured:
         check = f"engine {name}"
         try:
@@ -139,12 +143,24 @@ def _store(settings: Settings, clock: Clock) -> Iterator[Result]:
         yield Result("migrations", True, f"{len(waiting)} to apply" if waiting else "up to date")
         if not waiting:
             yield _senders(store, clock)
+            if folder is None:
+                yield from _leases(store)
     except StallwatchError as error:
         yield Result("store", False, str(error))
     finally:
         store.close()
         if claim is not None:
             claim.release()
+
+
+def _leases(store: Store) -> Iterator[Result]:
+    for role in LEASED:
+        holder = holder_of(store.engine, role)
+        if holder is None:
+            yield Result(f"lease {role}", True, f"nobody runs {role} on this store")
+        else:
+            ago = format_duration(holder.renewed_s_ago)
+            yield Result(f"lease {role}", True, f"{holder.host} (pid {holder.pid}), {ago} ago")
 
 
 def _senders(store: Store, clock: Clock) -> Result:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from stallwatch.clock import Clock
-from stallwatch.errors import ConfigError, StoreUnavailable
+from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
 from stallwatch.model.definitions import Definition
 from stallwatch.store import Body, EventRow, Store
 
@@ -23,7 +23,7 @@ class LateStore:
         self._migrated = False
 
     def migrate(self) -> None:
-        """Bring its tables to this version's shape, once. Raises StoreUnavailable and ConfigError."""
+        """Bring its tables to this version's shape, once. Raises StoreUnavailable, StoreRefused and ConfigError."""
         with self._lock:
             if not self._migrated:
                 self._store.migrate(self._clock.now())
@@ -63,7 +63,7 @@ class LateStore:
             return
         try:
             self.migrate()
-        except ConfigError as error:
+        except (ConfigError, StoreRefused) as error:
             # Somebody has to see to it; until then nothing of what was sent may be lost.
             _log.error("the store cannot be used: %s", error)
             raise StoreUnavailable(str(error)) from error

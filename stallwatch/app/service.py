@@ -3,7 +3,6 @@
 import logging
 import sys
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from stallwatch.app.access import (
     open_state,
     shelf_folder,
     spool_folder,
+    state_folder,
 )
 from stallwatch.app.alive import EVERY_S, Alive
 from stallwatch.app.caught_up import CaughtUp
@@ -39,11 +39,15 @@ from stallwatch.app.folder import Folder
 from stallwatch.app.forgetting import forget_everywhere
 from stallwatch.app.guard import Guard, refused_counter
 from stallwatch.app.late_store import LateStore
+from stallwatch.app.lease import RENEW_S, Lease
 from stallwatch.app.listening import HttpServer, allow_open_files, bind
 from stallwatch.app.pulling import chosen
 from stallwatch.app.replay.scoring import replayed
 from stallwatch.app.reporting import write_weekly_report
 from stallwatch.app.roles import Role
+from stallwatch.app.stopping import Endings
+from stallwatch.app.store_watch import LOOK_S as STORE_LOOK_S
+from stallwatch.app.store_watch import StoreWatch
 from stallwatch.app.ticker import Ticker, cron_trigger
 from stallwatch.app.tls import tls_of
 from stallwatch.clock import Clock
@@ -63,6 +67,8 @@ from stallwatch.telemetry import setup
 ALL_ROLES: Final = frozenset(Role)
 TICK_S: Final = 1.0
 ALERT_S: Final = 1.0
+COLLECTOR_END_S: Final = 15.0
+"""What it still holds is put on disk: that is waited for."""
 STATISTICS_S: Final = 10.0
 TIDY_S: Final = 300.0
 HOUR_S: Final = 3600.0
@@ -85,23 +91,36 @@ class Service:
         roles: frozenset[Role] = ALL_ROLES,
         console: TextIO = sys.stdout,
     ) -> None:
-        """`console`: where a console receiver writes. Takes hold of the store; UsageError if another process has it."""
+        """`console`: where a console receiver writes.
+
+        Takes hold of an embedded store, on a server of the roles; UsageError if another process has them.
+        """
         cron_trigger(settings.report.cron, settings.report.timezone)
         self.settings = settings
         self.roles = roles
         self._clock = clock
         self.registry = CollectorRegistry()
         folder = data_folder(settings)
-        self._claim = None if folder is None else Claim.take(folder)
-        self._stops: list[tuple[str, Callable[[], None]]] = []
-        if self._claim is not None:
-            self._on_stop("claim", self._claim.release)
+        self._is_shared = folder is None
+        # A server may hang; what an embedded store still does is waited for.
+        self._endings = Endings(leaving=self._is_shared)
+        self._on_stop = self._endings.add
+        self._claims: list[Claim] = []
         try:
+            if folder is not None:
+                self._claim(Claim.take(folder))
+            else:
+                for role in sorted(roles):
+                    self._claim(Claim.take_role(state_folder(settings), role))
             self._assemble(console)
         except BaseException:
             # Whatever the reason, also Ctrl-C: what was opened is given back, above all the hold on the store.
             self.stop()
             raise
+
+    def _claim(self, claim: Claim) -> None:
+        self._claims.append(claim)
+        self._on_stop("claim", claim.release)
 
     def _assemble(self, console: TextIO) -> None:
         """Build every part in the order of need; each leaves behind how to stop it."""
@@ -128,12 +147,18 @@ class Service:
         self._on_stop("store", self.store.close)
         inserting = LateStore(self.store, clock)
         self._migrate(inserting)
+        self._watch = StoreWatch(self.store, clock)
+        self.state = open_state(settings)
+        self._on_stop("state", self.state.close)
+        self._lease = Lease(
+            self.store.engine, self.state, clock, self.roles if self._is_shared else ()
+        )
+        self._lease.take()
+        self._on_stop("lease", self._lease.give_back)
         self._drop_left_over()
         if Role.DETECTORS in self.roles:
             # Whoever judges says what is declared: a collector beside it may have another configuration.
             declare_configured(self.store, settings, clock)
-        self.state = open_state(settings)
-        self._on_stop("state", self.state.close)
         self.registry.register(BudgetMetrics(self.state, settings.detectors, clock))
         self._folder = Folder(self.store, clock, meter)
         self._pace = Pace(clock, meter)
@@ -172,14 +197,14 @@ class Service:
         """A collector that has a spool can wait for a server; whoever reads cannot."""
         try:
             store.migrate()
-        except StoreUnavailable as error:
-            if self.roles != {Role.COLLECTOR} or not self.settings.collector.spool_max_bytes:
+        except (StoreUnavailable, StoreRefused) as error:
+            if self.roles != {Role.COLLECTOR} or not self._spools:
                 raise
-            _log.warning("the store is away: what comes is spooled", extra={"reason": str(error)})
+            _log.error("the store is away: what comes is spooled", extra={"reason": str(error)})
 
     def _drop_left_over(self) -> None:
         """Copies of the history that a `detect` or `replay` left behind when it was killed."""
-        if self._claim is None and Role.DETECTORS not in self.roles:
+        if self._is_shared and Role.DETECTORS not in self.roles:
             return
         try:
             left = self.store.drop_left_over_scratch()
@@ -215,12 +240,12 @@ class Service:
         self.web_url = self.ingest_url = self.grpc_address = ""
         self._folder.start()
         self._on_stop("folder", self._folder.stop)
-        self._on_stop("collector", self.collector.close)
+        self._on_stop("collector", self.collector.close, COLLECTOR_END_S)
         allow_open_files()
         local_ingest = self._listen_for_senders() if Role.COLLECTOR in self.roles else ""
         local_web = self._listen_for_readers() if Role.WEB in self.roles else ""
-        if self._claim is not None:
-            self._claim.announce(local_web, local_ingest, self._local_token)
+        for claim in self._claims:
+            claim.announce(local_web, local_ingest, self._local_token)
 
     def _listen_for_senders(self) -> str:
         """Serve OTLP and events; returns the address for this machine's commands."""
@@ -300,42 +325,49 @@ class Service:
             reasons.append("the folding thread has ended")
         if not self.collector.batcher.healthy:
             reasons.append("the collector does not commit")
-        return reasons
+        if self._watch.problem and not self._spools:
+            # With a spool it still takes what comes: senders are not to be led away.
+            reasons.append(self._watch.problem)
+        return reasons + self._lease.missing()
+
+    @property
+    def _spools(self) -> bool:
+        return Role.COLLECTOR in self.roles and self.settings.collector.spool_max_bytes > 0
 
     def _schedule(self) -> None:
         """Jobs by role; the hourly ones run at the start as well."""
         now = self._clock.now()
         every = partial(self._ticker.every, first_at=now)
+        held = self._lease.while_held
         every(STATISTICS_S, "statistics", self._statistics)
+        if self._is_shared:
+            # Apart from the other jobs, which a store that hangs holds up.
+            every(STORE_LOOK_S, "store", self._watch.look, executor="watch")
+            every(RENEW_S, "lease", self._lease.renew, executor="watch")
         if self._alive is not None:
             every(EVERY_S, "listening", self._alive.note)
         if Role.DETECTORS in self.roles:
             # The first tick learns by itself; later, ticks go on with what was known while all is learned anew.
-            every(LOOK_S, "calibrate", self._calibrate, executor="calibration")
-            every(TICK_S, "detect", self._tick, executor="brain")
-            every(TIDY_S, "tidy", self._tidy)
-            every(HOUR_S, "recommend", self._recommend)
-            every(HOUR_S, "retain", self._retain)
+            judging = partial(held, Role.DETECTORS)
+            every(LOOK_S, "calibrate", judging(self._calibrate), executor="calibration")
+            every(TICK_S, "detect", judging(self._tick), executor="brain")
+            every(TIDY_S, "tidy", judging(self._tidy))
+            every(HOUR_S, "recommend", judging(self._recommend))
+            every(HOUR_S, "retain", judging(self._retain))
             report = self.settings.report
-            self._ticker.by_cron(report.cron, report.timezone, "report", self._report)
+            self._ticker.by_cron(report.cron, report.timezone, "report", judging(self._report))
         for polling in self._pollings:
             every(polling.every_s, f"poll-{polling.name}", polling.tick, executor="polls")
         if Role.ALERTS in self.roles:
-            every(ALERT_S, "alert", self._alert)
+            every(ALERT_S, "alert", held(Role.ALERTS, self._alert), executor="alerts")
         self._ticker.start()
         self._on_stop("jobs", self._ticker.stop)
         for polling in self._pollings:
             self._on_stop(f"poll-{polling.name}", polling.stop)
 
-    def stop(self) -> None:
-        """Stop everything, the youngest first: listeners, jobs, batches, folds, store."""
-        while self._stops:
-            name, stop = self._stops.pop()
-            _log.debug("stopping", extra={"part": name})
-            stop()
-
-    def _on_stop(self, name: str, stop: Callable[[], None]) -> None:
-        self._stops.append((name, stop))
+    def stop(self) -> bool:
+        """Stop everything, the youngest first: listeners, jobs, batches, folds, store. False: something still hangs."""
+        return self._endings.run()
 
     # Jobs --------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ class Ticker:
                 "brain": ThreadPoolExecutor(1),
                 "calibration": ThreadPoolExecutor(1),
                 "polls": ThreadPoolExecutor(POLL_THREADS),
+                "alerts": ThreadPoolExecutor(1),
+                "watch": ThreadPoolExecutor(2),
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )

@@ -1,6 +1,8 @@
 """`serve` and `demo`: what runs until it is told to end."""
 
 import gc
+import logging
+import os
 import signal
 import sys
 import threading
@@ -54,7 +56,11 @@ def serve(
         if where:
             console.print(f"{what}: {where}", style="bold", highlight=False)
     wait_until_told(stopping)
-    service.stop()
+    if not service.stop():
+        # Python would wait for the threads of what hangs. All that was acknowledged is on disk or in the store.
+        sys.stdout.flush()
+        logging.shutdown()
+        os._exit(0)
 
 
 def demo(

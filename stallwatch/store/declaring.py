@@ -29,7 +29,7 @@ def replace_configured(engine: Engine, definitions: Sequence[Definition], now: d
     if _by_place(before) == _by_place(definitions):
         return
     if before:
-        engine.command(f"ALTER TABLE definition_log DELETE WHERE {_CONFIGURED}")
+        engine.mutate(f"ALTER TABLE definition_log DELETE WHERE {_CONFIGURED}")
     write_definitions(engine, definitions, now)
 
 

@@ -4,6 +4,7 @@ Clients are not shared between threads: each call borrows one from a small pool,
 (temporary tables, read-only) opens one.
 """
 
+import logging
 import os
 import queue
 import re
@@ -18,6 +19,9 @@ import clickhouse_connect
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.httpclient import HttpClient
+from urllib3 import Timeout
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, TimeoutError
 
 from stallwatch.errors import ConfigError, StoreOverBudget, StoreRefused, StoreUnavailable
 
@@ -48,6 +52,12 @@ UNCOMPILED: Final[dict[str, Any]] = {
     "compile_sort_description": 0,
 }
 POOL_MAX: Final = 8
+LOOK_S: Final = 10
+"""How long a server may take to accept a connection and to say what it is: it may hang."""
+SILENCE_S: Final = 60.0
+"""How long a server may say nothing at all. While a query runs it reports progress every ten seconds."""
+MUTATION_SILENCE_S: Final = 1800.0
+"""The same while it rewrites parts, of which it reports nothing."""
 PASSING_CODES: Final = frozenset(
     # Timeouts, too many queries or parts, memory, network, disk full or not writable, keeper, read-only.
     {3, 74, 75, 76, 159, 202, 209, 210, 225, 241, 242, 243, 252, 319, 425, 499, 999}
@@ -61,6 +71,8 @@ STATE_CODES: Final = frozenset(
 REFUSING_STATUSES: Final = frozenset({400, 411, 413, 414, 415, 422, 431})
 """HTTP statuses without a code of ClickHouse that speak of the request. All others come of who is in between."""
 OVER_BUDGET_CODE: Final = 159
+_TALKATIVE: Final = ("clickhouse_connect", "urllib3.connectionpool")
+"""They warn of each failure, with the whole address; whoever asked hears of it as an error."""
 _CODE: Final = re.compile(r"Code: (\d+)")
 _STATUS: Final = re.compile(r"HTTP driver received HTTP status (\d+)")
 _PLACES: Final = re.compile(
@@ -122,6 +134,8 @@ class Engine:
         self.address = address
         self.database = database or address.database
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.ERROR)
         if address.path is not None and address != IN_MEMORY:
             address.path.mkdir(parents=True, exist_ok=True)
 
@@ -130,8 +144,12 @@ class Engine:
         database: str | None = None,
         settings: Parameters | None = None,
         inserting: bool = False,
+        silence_s: float = SILENCE_S,
     ) -> Client:
-        """A client with a session of its own, to be closed by the caller."""
+        """A client with a session of its own, to be closed by the caller.
+
+        A server that says nothing for `silence_s` is away (StoreUnavailable).
+        """
         address = self.address
         wanted = {**SETTINGS, **(settings or {})}
         with translated(inserting):
@@ -151,10 +169,15 @@ class Engine:
                     username=address.username or None,
                     password=address.password,
                     database=database or self.database,
+                    connect_timeout=LOOK_S,
+                    # It asks the server what it is; afterwards that has more time.
+                    send_receive_timeout=LOOK_S,
                     tz_mode="aware",
                     proxy_path=address.proxy_path,
                     settings=wanted if settings is None else dict(settings),
                 )
+                assert isinstance(client, HttpClient)
+                client.timeout = Timeout(connect=LOOK_S, read=silence_s)
         if address.path is None and not address.proxy_path:
             check_version(client.server_version or "0.0")
         return client
@@ -188,6 +211,15 @@ class Engine:
         """Run a statement that returns nothing."""
         with self.borrowed() as client:
             client.command(statement, parameters=dict(parameters or {}))
+
+    def mutate(self, statement: str, parameters: Parameters | None = None) -> None:
+        """Run a statement that rewrites parts, and wait until they are rewritten."""
+        client = self.connect(silence_s=MUTATION_SILENCE_S)
+        try:
+            with translated():
+                client.command(statement, parameters=dict(parameters or {}))
+        finally:
+            client.close()
 
     def rows(
         self, statement: str, parameters: Parameters | None = None, budget_s: float | None = None
@@ -280,7 +312,7 @@ def translated(inserting: bool = False) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise StoreUnavailable(_first_line(error)) from error
+        raise StoreUnavailable(_broken(error) or _first_line(error)) from error
     except ClickHouseError as error:
         code = _code(error)
         if code == OVER_BUDGET_CODE:
@@ -289,6 +321,20 @@ def translated(inserting: bool = False) -> Iterator[None]:
         if code is None and (status := _STATUS.search(str(error))):
             passing = int(status[1]) not in REFUSING_STATUSES
         raise (StoreUnavailable if passing else StoreRefused)(_first_line(error)) from error
+
+
+def _broken(error: OperationalError) -> str:
+    """Why no answer came, in words without addresses; empty where the server answered."""
+    cause = error.__cause__
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
+        return "the server does not answer in time"
+    if not isinstance(cause, HTTPError):
+        return ""
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return f"no connection to the server: {getattr(cause, 'strerror', None) or str(cause)[:200]}"
 
 
 def _code(error: ClickHouseError) -> int | None:

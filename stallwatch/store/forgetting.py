@@ -19,6 +19,7 @@ HOUSEKEEPING: Final = (
     ("dirty_window", "fromUnixTimestamp64Micro(toInt64(batch))", 2 * 86_400.0),
     ("sender_beat", "received_at", 8 * 86_400.0),
     ("away_log", "ended_at", 8 * 86_400.0),
+    ("lease", "renewed_at", 8 * 86_400.0),
     ("quarantine", "received_at", 30 * 86_400.0),
 )
 """(table, its time, seconds kept): what only serves the service itself."""
@@ -81,7 +82,7 @@ def forget(engine: Engine, execution_id: str) -> int:
     known = {"id": execution_id, "word": word, "traces": found["traces"]}
     known |= engine.rows(_KEYS, known)[0]
     for statement in _FORGET:
-        engine.command(statement, known)
+        engine.mutate(statement, known)
     return int(found["n"])
 
 
@@ -91,7 +92,7 @@ def retain(engine: Engine, now: datetime, retention: Retention) -> None:
     def erase(table: str, condition: str, keep_s: float) -> None:
         before = {"before": now - timedelta(seconds=keep_s)}
         if engine.rows(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", before):
-            engine.command(f"DELETE FROM {table} WHERE {condition}", before)
+            engine.mutate(f"DELETE FROM {table} WHERE {condition}", before)
 
     # The events of a closed execution go first; its folds stay longer. A late event that then folds
     # what is left of it cannot win: the fold that had seen more events has the higher version.

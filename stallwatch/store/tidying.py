@@ -26,7 +26,7 @@ def tidy(engine: Engine, now: datetime, recent_s: float) -> None:
     for table in _OPEN:
         stored = int(engine.rows(_STORED, {"table": table})[0]["n"])
         if stored > SPARE and stored > SPARE + 2 * _living(engine, table):
-            engine.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP")
+            engine.mutate(f"OPTIMIZE TABLE {table} FINAL CLEANUP")
     before = int((now - timedelta(seconds=recent_s)).timestamp() * 1e6) // _HOUR_US
     for table in _RECENT:
         for row in engine.rows(_HOURS, {"table": table, "before": before}):

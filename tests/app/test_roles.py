@@ -1,6 +1,7 @@
 """Several processes on one store: collectors side by side, and one brain."""
 
 from pathlib import Path
+from socket import gethostname
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from tests.app.loader import STEPS, Parcel, parcels
 from tests.app.running import WAIT_S, Place, Running, run_alone, until
 from tests.app.test_serve import assert_stored
 from tests.app.twin import Server, serving_store
+from tests.store.test_server_mode import answering
 
 pytestmark = pytest.mark.slow
 EACH = 10
@@ -66,7 +68,7 @@ def test_two_collectors_do_not_share_a_spool(tmp_path: Path) -> None:
         with only.serving():
             ended = run_alone(*only.argv("serve", "--roles", "collector"))
     assert ended.code == 2
-    assert "give each collector a store.state of its own" in ended.err
+    assert "has the role collector" in ended.err
 
 
 def test_a_collector_starts_before_its_store(tmp_path: Path) -> None:
@@ -85,4 +87,59 @@ def test_a_collector_starts_before_its_store(tmp_path: Path) -> None:
                 sql = "SELECT count() AS n FROM attempts WHERE status = 'completed'"
                 until(lambda: int(reading.select(sql)[0]["n"]) == STEPS * len(sent))
                 assert_stored(reading, sent)
+            assert running.terminate() == 0
+
+
+def test_one_brain_is_enough(tmp_path: Path) -> None:
+    with serving_store(tmp_path / "store") as server:
+        first = place(tmp_path / "first", server, "detectors,alerts,web")
+        second = place(tmp_path / "second", server, "detectors,alerts,web")
+        with first.serving() as running:
+            refused = run_alone(*second.argv("serve", "--roles", "detectors"))
+            assert refused.code == 2
+            assert (
+                f"detectors run on this store already: at {gethostname()} (pid {running.pid})"
+                in (refused.err)
+            )
+            healthy = run_alone(*first.argv("doctor"))
+            assert healthy.code == 0, healthy.out
+            assert f"lease detectors: {gethostname()} (pid {running.pid})" in healthy.out
+            assert f"(pid {running.pid})" in healthy.out.split("service: ")[1]
+            running.kill()
+        # Killed, and started again with its state: at once.
+        with first.serving() as running:
+            assert running.terminate() == 0
+        # Ended in order: others may begin at once.
+        with second.serving() as running:
+            assert running.terminate() == 0
+
+
+def test_nobody_waits_for_a_store_that_hangs(tmp_path: Path) -> None:
+    with serving_store(tmp_path / "store") as server:
+        brain = place(tmp_path / "brain", server, "detectors,alerts,web")
+        early = place(tmp_path / "one", server, "collector")
+        with brain.serving() as judging:
+            server.freeze()
+            with early.serving() as listening:
+                sent = send(listening, "early")
+                until(lambda: httpx.get(f"{judging.web}/readyz").status_code == 503)
+                assert "the store" in httpx.get(f"{judging.web}/readyz").text
+                assert listening.terminate() == 0
+            assert judging.terminate() == 0
+        server.thaw()
+        with brain.serving() as judging, early.serving() as listening:
+            sql = "SELECT count() AS n FROM attempts WHERE status = 'completed'"
+            until(lambda: int(judging.select(sql)[0]["n"]) == STEPS * len(sent))
+            assert_stored(judging, sent)
+            assert listening.terminate() == 0
+            assert judging.terminate() == 0
+
+
+def test_a_collector_takes_what_comes_though_the_server_does_not_let_it_in(tmp_path: Path) -> None:
+    with answering(401, 516) as port:
+        folder = tmp_path / "one"
+        folder.mkdir()
+        url = f"clickhouse://127.0.0.1:{port}/stallwatch"
+        with Place(folder, url=url, roles="collector").serving() as running:
+            send(running, "early")
             assert running.terminate() == 0

@@ -28,9 +28,10 @@ class Bench:
         self.store = FakeStore()
         self.registry = CollectorRegistry()
         self.commits: list[int] = []
+        self.clock = ManualClock(NOW)
         self.batcher = Batcher(
             self.store,
-            ManualClock(NOW),
+            self.clock,
             Meters(self.registry),
             batch_ms=100,
             max_pending_bytes=max_pending_bytes,
@@ -225,6 +226,25 @@ def test_close_commits_what_was_accepted_and_takes_no_more(bench: Bench) -> None
     assert not bench.batcher.healthy
     with pytest.raises(Transient):
         bench.submit(b"too late")
+
+
+def test_without_a_spool_who_waits_too_long_for_the_store_is_sent_back(bench: Bench) -> None:
+    held = bench.hold()
+    queued = bench.submit(b"queued")
+    bench.clock.advance(4.5)
+    with pytest.raises(TimeoutError):
+        held.result(1)
+    bench.clock.advance(1)
+    for future in (held, queued):
+        with pytest.raises(Transient, match="does not answer"):
+            future.result(WAIT_S)
+    assert bench.sample("collector_pending_bytes") == 0
+    again = bench.submit(b"queued")
+    bench.store.gate.set()
+    again.result(WAIT_S)
+    # The insert that took so long has ended well after all: what is sent again is told apart by its rows.
+    assert bench.store.stored() == [b"held", b"queued"]
+    assert bench.sample("collector_pending_bytes") == 0
 
 
 def test_an_empty_request_needs_no_commit(bench: Bench) -> None:

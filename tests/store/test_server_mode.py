@@ -1,6 +1,7 @@
 """The store on a ClickHouse server: the same engine behind real HTTP, in a process of its own."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from stallwatch.clock import SystemClock
 from stallwatch.errors import ConfigError, StoreRefused, StoreUnavailable
 from stallwatch.model.events import StepEvent, event_from_dict
-from stallwatch.store import Body, Store, folding, open_store
+from stallwatch.store import Body, Store, engine, folding, open_store
 from stallwatch.store.sql_endpoint import SqlEndpoint, SqlRefused
 from stallwatch.store.statements import sql_text
 
@@ -266,6 +267,19 @@ def test_rows_are_given_up_only_for_what_is_wrong_with_them(
         assert "html" not in str(told.value)
         with pytest.raises(of_queries):
             store.select("SELECT 1")
+
+
+def test_a_server_that_says_nothing_is_away_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LOOK_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        store = open_store(f"clickhouse://127.0.0.1:{port}/stallwatch")
+        with pytest.raises(StoreUnavailable, match=r"^the server does not answer in time$"):
+            store.select("SELECT 1")
+    with pytest.raises(
+        StoreUnavailable, match=r"^no connection to the server: Connection refused$"
+    ):
+        store.select("SELECT 1")
 
 
 def test_a_server_that_is_too_old_is_refused_by_name(tmp_path: Path, now: datetime) -> None:
