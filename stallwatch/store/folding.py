@@ -2,8 +2,9 @@
 
 The statements under `fold/` run in the order of their numbers over temporary tables of one session:
 1 events, each with its run, and attempts as they stand; 2 executions; 3 which steps need their events put in order;
-4 for these, which attempt each event belongs to, whichever road it came; 5 and 6 attempts; 7 the minutes whose
-statistics change, and what attempts are open; 8 and 9 what the fold no longer sees, what it sees, and what runs.
+4 for these, the order of their events and which attempt each belongs to, whichever road it came; 5 and 6 attempts;
+7 the minutes whose statistics change, and what attempts are open; 8 and 9 what the fold no longer sees, what it sees,
+and what runs.
 The fold reads all events of a touched execution, so order, lateness and repetition do not matter.
 """
 
@@ -47,8 +48,8 @@ class FoldSession:
     """A client whose temporary tables hold the fold while it is computed."""
 
     TABLES: Final = (
-        "touched", "event", "before", "execution", "complex", "call", "anchor", "number", "gathered",
-        "attempt",
+        "touched", "event", "before", "execution", "complex", "call", "anchor", "instant", "number",
+        "gathered", "attempt",
     )  # fmt: skip
 
     def __init__(
@@ -115,7 +116,7 @@ class FoldSession:
             self._client.command(statement, parameters=parameters)
             if name == "3_complex":
                 complex_, mixed = self._client.query(_COMPLEX).result_rows[0]
-                idle |= set() if complex_ else {"4_numbers"}
+                idle |= set() if complex_ else {"4_instants", "4_numbers"}
                 idle |= set() if mixed else {"4_anchors", "4_calls"}
         return touched.executions
 
