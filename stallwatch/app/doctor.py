@@ -56,14 +56,13 @@ def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
         yield from _detectors(holder)
     if not holders:
         yield Result("service", True, "no serve holds this store")
-    for key, address, is_held in (
-        ("collector.otlp_http", settings.collector.otlp_http, any(h.ingest for h in holders)),
-        ("collector.otlp_grpc", settings.collector.otlp_grpc, any(h.ingest for h in holders)),
-        ("web.listen", settings.web.listen, any(h.web for h in holders)),
-    ):
-        if not is_held and not (holders and folder is not None):
-            yield _port(key, address)
     if folder is None or not holders:
+        # What a serve has is looked at there.
+        if not any(holder.ingest for holder in holders):
+            yield _port("collector.otlp_http", settings.collector.otlp_http)
+            yield _port("collector.otlp_grpc", settings.collector.otlp_grpc)
+        if not any(holder.web for holder in holders):
+            yield _port("web.listen", settings.web.listen)
         yield from _store(settings, clock)
     yield from _engines(settings, holders)
     names = [
