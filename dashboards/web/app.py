@@ -1,6 +1,6 @@
 """The composition of the web: health, metrics, JSON, ClickHouse's interface and pages as one Starlette application."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -13,12 +13,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboards.web import away
 from dashboards.web.api import Budget, api_routes
 from dashboards.web.clickhouse import clickhouse_routes
 from dashboards.web.feedback import feedback_routes
 from dashboards.web.pages import Pages
 from stallwatch.clock import Clock
-from stallwatch.errors import InputError, StoreRefused, StoreUnavailable
+from stallwatch.errors import InputError, StoreOverBudget, StoreRefused, StoreUnavailable
 from stallwatch.store import Store
 from stallwatch.store.labels import UnknownFinding
 from stallwatch.store.sql_endpoint import SqlEndpoint
@@ -76,8 +77,7 @@ def web_app(
         return Response(data, headers=headers, media_type=_STATIC[name])
 
     def refused(request: Request, error: Exception) -> Response:
-        status, message = _translate(error)
-        headers = error.headers if isinstance(error, HTTPException) else None
+        status, message, headers = _translate(error)
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": message}, status, headers)
         return HTMLResponse(pages.error(status, message), status, headers)
@@ -118,13 +118,14 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def _translate(error: Exception) -> tuple[int, str]:
+def _translate(error: Exception) -> tuple[int, str, Mapping[str, str] | None]:
+    """Status, message and headers."""
     if isinstance(error, HTTPException):
-        return error.status_code, error.detail
+        return error.status_code, error.detail, error.headers
     if isinstance(error, UnknownFinding):
-        return 404, str(error)
-    if isinstance(error, InputError):
-        return 400, str(error)
-    if isinstance(error, StoreUnavailable):
-        return 503, f"the store cannot be reached: {error}"
-    return 500, f"the store refused: {error}"
+        return 404, str(error), None
+    if isinstance(error, StoreOverBudget):
+        return 503, f"the store cannot be reached: {error}", None
+    if isinstance(error, StoreUnavailable | StoreRefused):
+        return 503, away.sentence(error), away.RETRY_AFTER
+    return 400, str(error), None

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stallwatch.errors import StoreUnavailable
-from stallwatch.store.sql_endpoint import ACCESS_DENIED, SqlAnswer, SqlEndpoint, SqlRefused
+from dashboards.web import away
+from stallwatch.errors import StoreRefused, StoreUnavailable
+from stallwatch.store.sql_endpoint import ACCESS_DENIED, SqlAnswer, SqlBusy, SqlEndpoint, SqlRefused
 
 QUERY_BYTES_MAX: Final = 256 * 1024
 GZIP_BYTES_MIN: Final = 1400
@@ -22,6 +23,8 @@ GZIP_BYTES_MIN: Final = 1400
 _STATUS_BY_CODE: Final = {
     46: 404, 47: 404, 60: 404, 73: 404, 81: 404, 115: 404, 159: 408, 241: 500, ACCESS_DENIED: 403,
 }  # fmt: skip
+TOO_MANY_QUERIES: Final = 202
+NETWORK_ERROR: Final = 210
 _REPEATED: Final = re.compile(
     r"Code: \d+\. DB::Exception: (?=Code: )| (\([A-Z_]+\)) \(version [\d.]+\)\.(?= \1)"
 )
@@ -59,8 +62,10 @@ def clickhouse_routes(endpoint: SqlEndpoint, prefix: str = "/clickhouse") -> lis
             answer = await run_in_threadpool(_answer, endpoint, sql, asked, request.headers)
         except SqlRefused as error:
             return _refusal(error, query_id)
-        except StoreUnavailable as error:
-            return Response(f"{error}\n", 503, {"Retry-After": "5"}, media_type="text/plain")
+        except SqlBusy as error:
+            return _come_again(TOO_MANY_QUERIES, str(error), "TOO_MANY_SIMULTANEOUS_QUERIES")
+        except (StoreUnavailable, StoreRefused) as error:
+            return _come_again(NETWORK_ERROR, away.sentence(error), "NETWORK_ERROR")
         compress = "gzip" in request.headers.get("accept-encoding", "")
         return _response(endpoint, answer, query_id, compress)
 
@@ -144,5 +149,14 @@ def _refusal(error: SqlRefused, query_id: str = "") -> Response:
         _STATUS_BY_CODE.get(error.code, 400),
         {"X-ClickHouse-Exception-Code": str(error.code)}
         | ({"X-ClickHouse-Query-Id": query_id} if query_id else {}),
+        media_type="text/plain",
+    )
+
+
+def _come_again(code: int, message: str, name: str) -> Response:
+    return Response(
+        f"Code: {code}. DB::Exception: {message}. ({name})\n",
+        503,
+        {"X-ClickHouse-Exception-Code": str(code), **away.RETRY_AFTER},
         media_type="text/plain",
     )

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stallwatch.clock import Clock
-from stallwatch.errors import InputError, StoreUnavailable
+from stallwatch.errors import InputError
 from stallwatch.store.labels import judge_finding, label_json
 from stallwatch.store.state import State
 
@@ -56,7 +56,7 @@ def _judge(
     state: State | None, clock: Clock, request: Request, fields: dict[str, Any], by: str
 ) -> dict[str, Any]:
     if state is None:
-        raise StoreUnavailable("findings are judged elsewhere")
+        raise HTTPException(503, "findings are judged elsewhere")
     verdict, note = fields.get("verdict", ""), fields.get("note", "")
     for name, value in (("verdict", verdict), ("note", note)):
         if not isinstance(value, str):

@@ -234,7 +234,9 @@ def _responses(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "200": _answer("What there is", schema),
         "400": _answer("A filter is wrong; the error names it", _ref("Error")),
-        "503": _answer("The store cannot be reached now", _ref("Error")),
+        "503": _answer(
+            "The store cannot be read now; `Retry-After` says when to ask again", _ref("Error")
+        ),
     }
 
 

@@ -3,10 +3,12 @@
 import asyncio
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final
 
+from prometheus_client import CollectorRegistry, Counter
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -17,10 +19,26 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 BODY_S: Final = 120.0
 """How long a body may take. An application may be less patient."""
 _LINGER_S: Final = 1.0
-_TOO_LARGE: Final = b"431 Request Header Fields Too Large"
 _NO_ROOM: Final = PlainTextResponse(
     "too many connections: send again later\n", 503, {"Retry-After": "1", "Connection": "close"}
 )
+
+
+class Ended(StrEnum):
+    """Why a connection was ended that its other side would have kept."""
+
+    GAVE_WAY = "gave_way"
+    NO_ROOM = "no_room"
+    SLOW_HEAD = "slow_head"
+    SLOW_BODY = "slow_body"
+    LARGE_HEAD = "large_head"
+
+
+_STATUSES: Final = {
+    Ended.SLOW_HEAD: b"408 Request Timeout",
+    Ended.SLOW_BODY: b"408 Request Timeout",
+    Ended.LARGE_HEAD: b"431 Request Header Fields Too Large",
+}
 
 
 class _Part(Enum):
@@ -38,6 +56,7 @@ class Connection(HttpToolsProtocol):
     2. Beyond `max_connections`, the connection that has waited longest without a request gives way. Only when all
        of them have a request under way, the new one is told 503.
     3. The name in a client's certificate travels with the request, as `state["certificate"]`.
+    4. Each connection that 1 or 2 ends is counted.
     """
 
     def __init__(
@@ -50,11 +69,13 @@ class Connection(HttpToolsProtocol):
         max_connections: int,
         head_s: float,
         waiting: "dict[Connection, None]",
+        count: Callable[[Ended], None],
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._max_connections = max_connections
         self._head_s = head_s
         self._waiting = waiting
+        self._count = count
         self._timer: TimerHandle | None = None
         self._timed: tuple[_Part, int] = (_Part.NOTHING, 0)
         self._part = _Part.HEAD
@@ -91,7 +112,7 @@ class Connection(HttpToolsProtocol):
             # What came before this head in the same piece of data is not counted.
             self._head_bytes = self._head_bytes + len(data) if heads == self._heads else 0
             if self._head_bytes > HEAD_BYTES_MAX:
-                self._end(_TOO_LARGE)
+                self._end(Ended.LARGE_HEAD)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -113,7 +134,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if self._head_is_too_large:
-            self._end(_TOO_LARGE)
+            self._end(Ended.LARGE_HEAD)
         else:
             super().send_400_response(msg)
 
@@ -136,14 +157,14 @@ class Connection(HttpToolsProtocol):
         if self._part is _Part.HEAD:
             self._timer = self.loop.call_later(self._head_s, self._head_is_late)
         elif self._part is _Part.BODY:
-            self._timer = self.loop.call_later(BODY_S, self._end, b"408 Request Timeout")
+            self._timer = self.loop.call_later(BODY_S, self._end, Ended.SLOW_BODY)
 
     def _head_is_late(self) -> None:
         if self._has_request():
             # The next request of a pipeline is late, while an earlier one still waits for its answer.
             self._timer = self.loop.call_later(self._head_s, self._head_is_late)
         else:
-            self._end(b"408 Request Timeout")
+            self._end(Ended.SLOW_HEAD)
 
     def _has_request(self) -> bool:
         return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
@@ -151,20 +172,29 @@ class Connection(HttpToolsProtocol):
     def _make_room(self) -> None:
         oldest = next(iter(self._waiting))
         if oldest is self:
-            self.app = _NO_ROOM
+            self.app = self._refuse
         else:
             self._waiting.pop(oldest)
+            self._count(Ended.GAVE_WAY)
             oldest.transport.abort()
 
-    def _end(self, status: bytes) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not before it asks: until then it may still give way itself.
+        self._count(Ended.NO_ROOM)
+        await _NO_ROOM(scope, receive, send)
+
+    def _end(self, why: Ended) -> None:
         """Say why, if nothing of an answer was sent yet, and close; whoever does not take that is cut off."""
         self._stop_timer()
         self._waiting.pop(self, None)
         if self.transport.is_closing() or self._ended:
             return
+        self._count(why)
         if not self._has_request() or not self.cycle.response_started:
             self.transport.write(
-                b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                b"HTTP/1.1 "
+                + _STATUSES[why]
+                + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             )
         if self._has_request() or not self.transport.can_write_eof():
             self.transport.close()
@@ -181,16 +211,39 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
 
-def connections(max_connections: int, head_s: float = HEAD_S) -> Callable[..., Connection]:
-    """What makes the connections of one server."""
+def connections(
+    server: str, ended: Counter, max_connections: int, head_s: float = HEAD_S
+) -> Callable[..., Connection]:
+    """What makes the connections of one server; `server` is its name in the counter."""
     waiting: dict[Connection, None] = {}
+    # A series that begins with its first count has had no increase.
+    series = {why: ended.labels(server, why) for why in Ended}
+
+    def count(why: Ended) -> None:
+        series[why].inc()
 
     def make(*args: Any, **more: Any) -> Connection:
         return Connection(
-            *args, **more, max_connections=max_connections, head_s=head_s, waiting=waiting
+            *args,
+            **more,
+            max_connections=max_connections,
+            head_s=head_s,
+            waiting=waiting,
+            count=count,
         )
 
     return make
+
+
+def ended_counter(registry: CollectorRegistry) -> Counter:
+    """Counts the connections that were ended, by listener and reason (`Ended`)."""
+    return Counter(
+        "stallwatch_connections_ended",
+        "HTTP connections that were ended: to make room (gave_way), for want of room (no_room), because a head or "
+        "body did not come in time (slow_head, slow_body), or a head had no end (large_head).",
+        ("server", "reason"),
+        registry=registry,
+    )
 
 
 def certificate_name(certificate: Mapping[str, Any] | None) -> str:

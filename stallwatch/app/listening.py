@@ -8,6 +8,7 @@ import threading
 from typing import Any, Final
 
 import uvicorn
+from prometheus_client import Counter
 
 from stallwatch.app.connections import HEAD_S, connections
 from stallwatch.errors import UsageError
@@ -64,10 +65,12 @@ class HttpServer:
         name: str,
         app: Any,
         listener: socket.socket,
+        ended: Counter,
         tls: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
         head_s: float = HEAD_S,
     ) -> None:
+        """`ended`: counts the connections that it ends, under `name`."""
         # It tells at INFO what `serve` tells already.
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         self.name = name
@@ -76,7 +79,7 @@ class HttpServer:
         self._listener = listener
         config = uvicorn.Config(
             app,
-            http=connections(max_connections, head_s),  # type: ignore[arg-type]
+            http=connections(name, ended, max_connections, head_s),  # type: ignore[arg-type]
             ws="none",
             timeout_keep_alive=KEEP_ALIVE_S,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,

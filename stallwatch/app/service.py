@@ -33,6 +33,7 @@ from stallwatch.app.access import (
 from stallwatch.app.alive import EVERY_S, Alive
 from stallwatch.app.caught_up import CaughtUp
 from stallwatch.app.claim import Claim
+from stallwatch.app.connections import ended_counter
 from stallwatch.app.control import GoOn, LongWork, control_app
 from stallwatch.app.feedback import BudgetMetrics, budget_rows, judged
 from stallwatch.app.folder import Folder
@@ -129,6 +130,7 @@ class Service:
         self._web_tls = tls_of("web", settings.web)
         self._local_token = new_token()
         self._sent_away = refused_counter(self.registry)
+        self._ended = ended_counter(self.registry)
         endpoint = settings.telemetry.otlp_endpoint or None
         listening = [
             _host_port(settings.collector.otlp_http),
@@ -255,7 +257,9 @@ class Service:
         config, tls, app = self.settings.collector, self._collector_tls, self.collector.http_app
         listener = bind("collector.otlp_http", config.otlp_http)
         context = None if tls is None else tls.context
-        server = HttpServer("otlp-http", app, listener, context, config.max_connections)
+        server = HttpServer(
+            "otlp-http", app, listener, self._ended, context, config.max_connections
+        )
         self.ingest_url = server.url
         host = config.otlp_grpc.rpartition(":")[0]
         credentials = None if tls is None else tls.grpc_credentials()
@@ -272,7 +276,8 @@ class Service:
             tokens = TokenFile(config.tokens_file, "web.tokens_file", self._clock)
             guarded = Guard(pages, tokens, self._local_token, self._sent_away)
         context = None if tls is None else tls.context
-        server = HttpServer("web", guarded, bind("web.listen", config.listen), context)
+        listener = bind("web.listen", config.listen)
+        server = HttpServer("web", guarded, listener, self._ended, context)
         self.web_url = server.url
         self._serve(server)
         return self._way_for_commands(server, pages)
@@ -290,7 +295,8 @@ class Service:
         if server.url.startswith("http:") and is_loopback(server.address):
             return server.url
         guarded = Guard(app, None, self._local_token, self._sent_away)
-        own = HttpServer(f"{server.name}-local", guarded, bind("127.0.0.1:0", "127.0.0.1:0"))
+        listener = bind("127.0.0.1:0", "127.0.0.1:0")
+        own = HttpServer(f"{server.name}-local", guarded, listener, self._ended)
         self._serve(own)
         return own.url
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -15,11 +16,15 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
 from stallwatch.clock import Clock
-from stallwatch.errors import ConfigError
+from stallwatch.errors import ConfigError, StallwatchError
 
 THREADS: Final = 4
 POLL_THREADS: Final = 6
 """One for each engine that can be polled."""
+SAY_AGAIN_S: Final = 60.0
+"""How long the same reason of the same job is only counted, once it has been logged."""
+_CHANGING: Final = re.compile(r"[0-9a-f]+(?:-[0-9a-f]+){4}|\d+")
+"""What differs between two times of the same reason: the ids of queries, and numbers."""
 _WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 """As cron counts them, whose 7 is Sunday again; APScheduler's 0 is Monday."""
 _DAY: Final = rf"[0-7]|{'|'.join(_WEEKDAYS)}"
@@ -31,7 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 class Ticker:
-    """A scheduler whose jobs never overlap with themselves, and whose failures are counted and logged."""
+    """A scheduler whose jobs never overlap with themselves, and whose failures are counted and logged.
+
+    A StallwatchError is logged as one line, any other exception with its traceback.
+    """
 
     def __init__(self, clock: Clock, meter: Meter, tracer: Tracer) -> None:
         # It says every second that a job ran; failures are told below.
@@ -91,10 +99,22 @@ class Ticker:
             self._scheduler.shutdown(wait=True)
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Callable[[], None]:
+        trouble = _Trouble(name, self._clock)
+
         def timed() -> None:
             began_s = self._clock.monotonic_s()
-            with self._tracer.start_as_current_span(name):
-                work()
+            try:
+                with self._tracer.start_as_current_span(name):
+                    work()
+            except StallwatchError as error:
+                self._failures.add(1, {"job": name})
+                trouble.failed(error)
+                return
+            except BaseException:
+                # `_failed` counts and tells it, with its traceback.
+                trouble.failures += 1
+                raise
+            trouble.over()
             self._seconds.record(self._clock.monotonic_s() - began_s, {"job": name})
 
         return timed
@@ -106,6 +126,52 @@ class Ticker:
             extra={"job": event.job_id, "reason": str(event.exception)},
             exc_info=event.exception,
         )
+
+
+class _Trouble:
+    """How often one job failed since it last worked, and which reasons were logged when.
+
+    Without it a store that is away would fill the log, twice a second. Only the job itself calls it, and jobs never
+    overlap with themselves.
+    """
+
+    def __init__(self, job: str, clock: Clock) -> None:
+        self.failures = 0
+        self._job = job
+        self._clock = clock
+        self._said: dict[str, _Said] = {}
+
+    def failed(self, error: StallwatchError) -> None:
+        """Log why, unless that was said within SAY_AGAIN_S."""
+        self.failures += 1
+        now_s = self._clock.monotonic_s()
+        reason = _CHANGING.sub("#", str(error))
+        last = self._said.get(reason)
+        if last is not None and now_s - last.at_s < SAY_AGAIN_S:
+            last.more += 1
+            return
+        more = f", and {last.more} times more since that was said" if last and last.more else ""
+        _log.error(
+            f"job failed, will run again{more}", extra={"job": self._job, "reason": str(error)}
+        )
+        # Whatever is older would be said again anyhow: reasons of which no two are the same must not pile up.
+        young = {r: one for r, one in self._said.items() if now_s - one.at_s < SAY_AGAIN_S}
+        self._said = {**young, reason: _Said(now_s)}
+
+    def over(self) -> None:
+        """The job worked: say so if it failed before."""
+        if self.failures:
+            _log.info("job works again", extra={"job": self._job, "failures": self.failures})
+            self.failures = 0
+            self._said.clear()
+
+
+@dataclass
+class _Said:
+    """A reason that was logged, and how often it came again since."""
+
+    at_s: float
+    more: int = 0
 
 
 def cron_trigger(cron: str, timezone: str) -> CronTrigger:

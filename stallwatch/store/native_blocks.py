@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from stallwatch.errors import StoreRefused
+from stallwatch.store.sql_guard import SqlRefused
 
 BLOCK_INFO_REVISION: Final = 51903
 CUSTOM_SERIALIZATION_REVISION: Final = 54454
@@ -29,7 +29,7 @@ _TUPLE_FIELD: Final = re.compile(r"(?:\w+|`(?:[^`\\]|\\.)*`) (?=[A-Z])")
 def framed(data: bytes, revision: int) -> bytes:
     """The same blocks as a server would send them to a client of this protocol revision.
 
-    Raises StoreRefused for types whose layout is not known here (JSON, Dynamic, Variant, aggregate states).
+    Raises SqlRefused for types whose layout is not known here (JSON, Dynamic, Variant, aggregate states).
     """
     if revision < BLOCK_INFO_REVISION or not data:
         return data
@@ -73,7 +73,7 @@ def _skip(data: bytes, at: int, type_: str, rows: int) -> int:
         return at + 8 * rows
     special = _SPECIAL.get(name)
     if special is None:
-        raise StoreRefused(f"a column of type {type_} cannot be sent in Native: cast it to String")
+        raise SqlRefused(f"a column of type {type_} cannot be sent in Native: cast it to String")
     return special(data, at, inside, rows)
 
 

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 
 from stallwatch.errors import StoreUnavailable
 from stallwatch.store.definitions import built_in
-from stallwatch.store.engine import Engine
+from stallwatch.store.engine import OVER_BUDGET_CODE, PASSING_CODES, Engine, translated
 from stallwatch.store.native_blocks import framed
 from stallwatch.store.sql_guard import ACCESS_DENIED, SqlRefused, check_tree, read_statement
 
@@ -34,7 +34,18 @@ WAIT_S: Final = 30.0
 UNKNOWN_DATABASE: Final = 81
 UNKNOWN_FORMAT: Final = 73
 UNKNOWN_EXCEPTION: Final = 1002
+MEMORY_LIMIT_EXCEEDED: Final = 241
+LOGIN_CODES: Final = frozenset({192, 193, 194, 516})
+"""No such user, or a wrong password: Stallwatch's own, not the reader's."""
+STORE_CODES: Final = (PASSING_CODES | LOGIN_CODES) - {OVER_BUDGET_CODE, MEMORY_LIMIT_EXCEEDED}
+"""Codes that speak of the store's state and not of a query, however it may be written."""
 _PARAMETER: Final = re.compile(r"\{\s*(\w+)\s*:")
+_WITHOUT_CLICKHOUSE: Final = "HTTP driver received HTTP status "
+"""How the client library's error begins where the answer came from a proxy."""
+_WRAPPING: Final = re.compile(
+    r"\AReceived ClickHouse exception, code: \d+, server response: | \(for url [^)]*\)\Z"
+)
+"""What the client library puts around the sentence of a server: the server's address, among others."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,15 @@ class SqlAnswer:
     format: str
 
 
+class SqlBusy(StoreUnavailable):
+    """Too many queries are running, and none of them ended in time."""
+
+
 class SqlEndpoint:
-    """Answers SQL of strangers. Thread-safe. Raises SqlRefused (the query) and StoreUnavailable (try again)."""
+    """Answers SQL of strangers. Thread-safe.
+
+    Raises SqlRefused (the query), SqlBusy and StoreUnavailable (try again), and StoreRefused (the store, any query).
+    """
 
     def __init__(self, engine: Engine, limits: Mapping[str, object] = LIMITS) -> None:
         self._engine = engine
@@ -120,7 +138,7 @@ class SqlEndpoint:
     @contextmanager
     def _borrowed(self) -> Iterator[Client]:
         if not self._turns.acquire(timeout=WAIT_S):
-            raise StoreUnavailable("too many queries are running", retry_after_s=WAIT_S)
+            raise SqlBusy("too many queries are running")
         try:
             try:
                 client = self._idle.get_nowait()
@@ -166,12 +184,16 @@ def _text(client: Client, sql: str, parameters: Mapping[str, object]) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        raise StoreUnavailable(str(error).split("\n", 1)[0]) from error
     except ClickHouseError as error:
-        raise SqlRefused(
-            str(error).strip()[:4000], getattr(error, "code", None) or UNKNOWN_EXCEPTION
-        ) from error
+        said, code = str(error).strip(), getattr(error, "code", None)
+        if (
+            isinstance(error, OperationalError)
+            or code in STORE_CODES
+            or (code is None and said.startswith(_WITHOUT_CLICKHOUSE))
+        ):
+            with translated():
+                raise
+        raise SqlRefused(_WRAPPING.sub("", said)[:4000], code or UNKNOWN_EXCEPTION) from error
 
 
-__all__ = ["ACCESS_DENIED", "LIMITS", "SqlAnswer", "SqlEndpoint", "SqlRefused"]
+__all__ = ["ACCESS_DENIED", "LIMITS", "SqlAnswer", "SqlBusy", "SqlEndpoint", "SqlRefused"]

@@ -10,9 +10,11 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-from stallwatch.app.connections import HEAD_BYTES_MAX, certificate_name
+from stallwatch.app import connections
+from stallwatch.app.connections import HEAD_BYTES_MAX, Ended, certificate_name, ended_counter
 from stallwatch.app.listening import HttpServer, bind
 
 WAIT_S = 30.0
@@ -41,11 +43,31 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
+class Serving(HttpServer):
+    """A server that says how many connections it ended."""
+
+    def __init__(self, most: int, head_s: float, tls: ssl.SSLContext | None) -> None:
+        self._registry = CollectorRegistry()
+        ended = ended_counter(self._registry)
+        super().__init__("test", echo, bind("test", "127.0.0.1:0"), ended, tls, most, head_s)
+
+    def ended(self) -> dict[Ended, int]:
+        """By reason, without those that did not occur."""
+        counted = {}
+        for why in Ended:
+            labels = {"server": "test", "reason": why}
+            value = self._registry.get_sample_value("stallwatch_connections_ended_total", labels)
+            # Also what did not occur yet is in the metrics.
+            assert value is not None
+            counted[why] = int(value)
+        return {why: count for why, count in counted.items() if count}
+
+
 @contextmanager
 def serving(
     most: int = 1000, head_s: float = 60.0, tls: ssl.SSLContext | None = None
-) -> Iterator[HttpServer]:
-    server = HttpServer("test", echo, bind("test", "127.0.0.1:0"), tls, most, head_s)
+) -> Iterator[Serving]:
+    server = Serving(most, head_s, tls)
     server.start()
     try:
         yield server
@@ -86,6 +108,7 @@ def test_a_head_that_does_not_come_ends_the_connection(sent: bytes) -> None:
     with serving(head_s=SOON_S) as server, connected(server) as sock:
         sock.sendall(sent)
         assert everything(sock).startswith(b"HTTP/1.1 408 ")
+        assert server.ended() == {Ended.SLOW_HEAD: 1}
 
 
 def test_a_head_that_drips_ends_the_connection() -> None:
@@ -111,8 +134,18 @@ def test_a_second_head_that_does_not_come_ends_the_connection() -> None:
     with serving(head_s=SOON_S) as server, connected(server) as sock:
         sock.sendall(WHOLE)
         assert answer_on(sock).startswith(b"HTTP/1.1 200 ")
+        assert server.ended() == {}
         sock.sendall(HALF)
         assert everything(sock).startswith(b"HTTP/1.1 408 ")
+        assert server.ended() == {Ended.SLOW_HEAD: 1}
+
+
+def test_a_body_that_does_not_come_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "BODY_S", SOON_S)
+    with serving() as server, connected(server) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+        assert everything(sock).startswith(b"HTTP/1.1 408 ")
+        assert server.ended() == {Ended.SLOW_BODY: 1}
 
 
 def test_a_head_without_end_is_refused() -> None:
@@ -132,6 +165,7 @@ def test_whoever_sends_a_head_without_end_in_one_go_hears_why() -> None:
         # To the end, and not a reset, by which many clients lose what they were told before it.
         said = b"".join(iter(lambda: sock.recv(65536), b""))
         assert said.startswith(b"HTTP/1.1 431 ")
+        assert server.ended() == {Ended.LARGE_HEAD: 1}
 
 
 @pytest.mark.parametrize(
@@ -154,6 +188,7 @@ def test_a_whole_head_that_is_too_large_is_refused_and_one_that_is_not_is_read(h
             said = everything(sock)
             assert said.startswith(b"HTTP/1.1 431 ")
             assert said.count(b"HTTP/1.1") == 1
+        assert server.ended() == {Ended.LARGE_HEAD: 1}
 
 
 def test_large_bodies_and_requests_in_one_go_are_no_endless_head() -> None:
@@ -185,6 +220,7 @@ def test_an_idle_connection_waits_for_its_next_request() -> None:
             with pytest.raises(TimeoutError):
                 sock.recv(1)
             sock.settimeout(WAIT_S)
+        assert server.ended() == {}
 
 
 def test_five_hundred_half_requests_do_not_keep_a_good_sender_out() -> None:
@@ -204,6 +240,9 @@ def test_five_hundred_half_requests_do_not_keep_a_good_sender_out() -> None:
         bad[-1].settimeout(SOON_S)
         with pytest.raises(TimeoutError):
             bad[-1].recv(1)
+        # All but the last hundred; how many of the good ones were closed by their own side first, is not known.
+        assert server.ended().keys() == {Ended.GAVE_WAY}
+        assert 401 <= server.ended()[Ended.GAVE_WAY] <= 421
 
 
 def test_requests_under_way_do_not_give_way() -> None:
@@ -216,6 +255,7 @@ def test_requests_under_way_do_not_give_way() -> None:
         for sock in busy:
             sock.sendall(b"cd")
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert server.ended()[Ended.NO_ROOM] == 1
 
 
 def until_refused(ask: Callable[[], httpx.Response]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
+from stallwatch.app.connections import ended_counter
 from stallwatch.app.control import GoOn, LongWork, control_app
 from stallwatch.app.listening import HttpServer, bind
 from stallwatch.errors import StoreUnavailable, Transient, UsageError
@@ -92,7 +94,9 @@ class Endless:
 @contextmanager
 def served(endless: Endless, work: LongWork) -> Iterator[str]:
     app = control_app({}, {"endless": endless}, work)
-    server = HttpServer("control", app, bind("test", "127.0.0.1:0"))
+    server = HttpServer(
+        "control", app, bind("test", "127.0.0.1:0"), ended_counter(CollectorRegistry())
+    )
     server.start()
     try:
         yield f"{server.url}/endless"

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.otlp import TRACES
 from collector.service import Collector
+from stallwatch.app.connections import ended_counter
 from stallwatch.app.listening import HttpServer, bind
 from stallwatch.app.tls import Tls, tls_of
 from stallwatch.clock import ManualClock
@@ -81,6 +82,7 @@ def collecting(config: CollectorConfig) -> Iterator[Protected]:
         "test",
         collector.http_app,
         bind("test", "127.0.0.1:0"),
+        ended_counter(registry),
         None if tls is None else tls.context,
     )
     server.start()

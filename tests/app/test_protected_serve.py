@@ -123,6 +123,13 @@ def test_refusals_are_counted(protected: Protected) -> None:
     assert 'web_unauthorized_total{reason="missing"}' in metrics
 
 
+def test_every_listener_counts_the_connections_that_it_ends(protected: Protected) -> None:
+    metrics = protected.get("/metrics", headers=bearer(READER)).text
+    for server in ("otlp-http", "otlp-http-local", "web", "web-local"):
+        labels = f'reason="gave_way",server="{server}"'
+        assert f"stallwatch_connections_ended_total{{{labels}}} 0.0" in metrics
+
+
 def test_clickhouses_clients_send_the_token_as_a_password(protected: Protected) -> None:
     host, _, port = protected.web.removeprefix("https://").rpartition(":")
     settings: dict[str, Any] = {

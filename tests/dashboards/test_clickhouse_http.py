@@ -124,6 +124,12 @@ def test_refusals_have_a_status_and_a_code(client: TestClient) -> None:
         assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (status, code)
         assert answer.text.startswith(f"Code: {code}.")
         assert (answer.text.count("Code: "), answer.text.count("version")) <= (1, 1)
+    unknown = client.post(
+        "/clickhouse?default_format=Native&client_protocol_version=54460",
+        content="SELECT '{}'::JSON",
+    )
+    assert (unknown.status_code, "cast it to String" in unknown.text) == (403, True)
+    assert unknown.text.startswith("Code: 497. DB::Exception: ")
     missing = client.post("/clickhouse?database=elsewhere", content="SELECT 1")
     assert missing.status_code == 404
     framed = client.post("/clickhouse?compress=1", content="SELECT 1")
