@@ -1,5 +1,7 @@
 """`pull`: one look at an engine, by the `serve` that holds the store or by this process."""
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry
 
 from collector.engines.polling import Looked, Polling
@@ -46,7 +48,7 @@ def pull(settings: Settings, engine: str, clock: Clock) -> Looked:
 
 
 def chosen(
-    pollings: list[Polling], engine: str, configuration: str = "the configuration"
+    pollings: Sequence[Polling], engine: str, configuration: str = "the configuration"
 ) -> Polling:
     """The one of this engine. UsageError if it has no section in `configuration`, as a person would call it."""
     for polling in pollings:

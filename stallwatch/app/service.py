@@ -2,11 +2,8 @@
 
 import logging
 import sys
-import threading
-from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
@@ -19,8 +16,6 @@ from collector.service import Collector
 from dashboards.web import web_app
 from detectors.brain import Brain
 from detectors.pace import Pace
-from detectors.recommendations import recommend_timeouts
-from stallwatch.app import replaying
 from stallwatch.app.access import (
     data_folder,
     declare_configured,
@@ -30,55 +25,36 @@ from stallwatch.app.access import (
     spool_folder,
     state_folder,
 )
-from stallwatch.app.alive import EVERY_S, Alive
+from stallwatch.app.alive import Alive
+from stallwatch.app.answers import Answers
 from stallwatch.app.caught_up import CaughtUp
 from stallwatch.app.claim import Claim
 from stallwatch.app.connections import ended_counter
-from stallwatch.app.control import GoOn, LongWork, control_app
-from stallwatch.app.feedback import BudgetMetrics, budget_rows, judged
+from stallwatch.app.feedback import BudgetMetrics
 from stallwatch.app.folder import Folder
-from stallwatch.app.forgetting import forget_everywhere
 from stallwatch.app.guard import Guard, refused_counter
+from stallwatch.app.jobs import Jobs
 from stallwatch.app.late_store import LateStore
-from stallwatch.app.lease import RENEW_S, Lease
+from stallwatch.app.lease import Lease
 from stallwatch.app.listening import HttpServer, allow_open_files, bind
-from stallwatch.app.pulling import chosen
-from stallwatch.app.replay.scoring import replayed
-from stallwatch.app.reporting import write_weekly_report
+from stallwatch.app.parts import Parts
 from stallwatch.app.roles import Role
 from stallwatch.app.stopping import Endings
-from stallwatch.app.store_watch import LOOK_S as STORE_LOOK_S
 from stallwatch.app.store_watch import StoreWatch
-from stallwatch.app.ticker import Ticker, cron_trigger
+from stallwatch.app.ticker import cron_trigger
 from stallwatch.app.tls import tls_of
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.config.settings import is_loopback
 from stallwatch.config.tokens import TokenFile, new_token
-from stallwatch.errors import InputError, StoreRefused, StoreUnavailable
-from stallwatch.model.durations import parse_time
+from stallwatch.errors import StoreRefused, StoreUnavailable
 from stallwatch.model.events import EARLIEST
-from stallwatch.model.findings_json import finding_to_json
-from stallwatch.store.forgetting import Retention
-from stallwatch.store.labels import forget_labels
-from stallwatch.store.recommending import write_recommendations
 from stallwatch.store.sender_state import write_spool_bytes
 from stallwatch.telemetry import setup
 
 ALL_ROLES: Final = frozenset(Role)
-TICK_S: Final = 1.0
-ALERT_S: Final = 1.0
 COLLECTOR_END_S: Final = 15.0
 """What it still holds is put on disk: that is waited for."""
-STATISTICS_S: Final = 10.0
-TIDY_S: Final = 300.0
-HOUR_S: Final = 3600.0
-LOOK_S: Final = 20.0
-"""How often it is asked whether all is to be learned anew."""
-RECENT_MIN_S: Final = 26 * HOUR_S
-"""What was folded so long ago is still asked for: mostly an hour back, at most as long as healthy things take."""
-FORGET_FINDINGS: Final = timedelta(days=30)
-REPORT_PAST: Final = timedelta(days=28)
 _log = logging.getLogger(__name__)
 
 
@@ -139,9 +115,6 @@ class Service:
         self._telemetry = setup(version("stallwatch"), self.registry, endpoint, listening)
         self._on_stop("telemetry", self._telemetry.shutdown)
         meter = self._telemetry.meter("stallwatch.app")
-        self._transitions = meter.create_counter(
-            "stallwatch.finding.transitions", "1", "Findings that began or ended to fire"
-        )
         Gauge("stallwatch_build_info", "Version", ["version"], registry=self.registry).labels(
             version("stallwatch")
         ).set(1)
@@ -177,7 +150,7 @@ class Service:
             [self._folder.committed],
             self._local_token,
             spool_folder(settings) if Role.COLLECTOR in self.roles else None,
-            self._tell_spooled,
+            lambda waiting: write_spool_bytes(self.store.engine, waiting, clock.now()),
             shelf_folder(settings) if Role.COLLECTOR in self.roles else None,
             settings.engines.shelf_max_bytes,
         )
@@ -188,12 +161,14 @@ class Service:
             self._pollings = self.collector.pollings(settings.engines, self.state)
         for polling in self._pollings:
             self._on_stop(f"poll-{polling.name}", polling.close)
-        self._ticker = Ticker(clock, meter, self._telemetry.tracer("stallwatch.app"))
-        self._past_came = threading.Event()
-        """Somebody imported a past, and thresholds should not wait for the next hour."""
+        parts = Parts(
+            settings, self.roles, clock, self.store, self._is_shared, self.state, self._folder,
+            self._pace, self.brain, self.dispatcher, self.collector, self._lease, self._watch,
+            self._alive, self._pollings,
+        )  # fmt: skip
+        self._jobs = Jobs(parts, meter, self._telemetry.tracer("stallwatch.app"))
+        self._answers = Answers(parts, self._jobs)
         self._started = False
-        self._judged_at = clock.now()
-        self._long_work = LongWork()
 
     def _migrate(self, store: LateStore) -> None:
         """A collector that has a spool can wait for a server; whoever reads cannot."""
@@ -225,9 +200,12 @@ class Service:
             # As above: no thread and no listener outlives a start that failed.
             self.stop()
             raise
-        self._schedule()
+        self._jobs.start()
+        self._on_stop("jobs", self._jobs.stop)
+        for polling in self._pollings:
+            self._on_stop(f"poll-{polling.name}", polling.stop)
         # The youngest: no listener is to wait for an answer that takes minutes.
-        self._on_stop("long work", self._long_work.stop)
+        self._on_stop("long work", self._answers.stop)
         self._started = True
         _log.info(
             "serving",
@@ -304,22 +282,9 @@ class Service:
         guarded = self.settings.web.tokens_file is not None
         pages = web_app(
             self.store, self.state, self._clock, self.registry, self.not_ready,
-            budget=self._budget, guarded=guarded,
+            budget=self._answers.budget, guarded=guarded,
         )  # fmt: skip
-        control = control_app(
-            {
-                "forget": self._forget,
-                "fold": self._catch_up,
-                "pull": self._pull,
-                "engines": self._engines,
-                "feedback": self._feedback,
-                "budget": lambda _fields: self._budget(),
-                "detectors": lambda _fields: self._detecting(),
-            },
-            {"detect": self._detect, "replay": self._replay},
-            self._long_work,
-        )
-        web = Starlette(routes=[Mount("/control", control)])
+        web = Starlette(routes=[Mount("/control", self._answers.app())])
         # Not mounted too: no mount takes a path with a line feed, and an execution's id may have one.
         web.router.default = CaughtUp(pages, self._folder.catch_up)
         return web
@@ -340,171 +305,9 @@ class Service:
     def _spools(self) -> bool:
         return Role.COLLECTOR in self.roles and self.settings.collector.spool_max_bytes > 0
 
-    def _schedule(self) -> None:
-        """Jobs by role; the hourly ones run at the start as well."""
-        now = self._clock.now()
-        every = partial(self._ticker.every, first_at=now)
-        held = self._lease.while_held
-        every(STATISTICS_S, "statistics", self._statistics)
-        if self._is_shared:
-            # Apart from the other jobs, which a store that hangs holds up.
-            every(STORE_LOOK_S, "store", self._watch.look, executor="watch")
-            every(RENEW_S, "lease", self._lease.renew, executor="watch")
-        if self._alive is not None:
-            every(EVERY_S, "listening", self._alive.note)
-        if Role.DETECTORS in self.roles:
-            # The first tick learns by itself; later, ticks go on with what was known while all is learned anew.
-            judging = partial(held, Role.DETECTORS)
-            every(LOOK_S, "calibrate", judging(self._calibrate), executor="calibration")
-            every(TICK_S, "detect", judging(self._tick), executor="brain")
-            every(TIDY_S, "tidy", judging(self._tidy))
-            every(HOUR_S, "recommend", judging(self._recommend))
-            every(HOUR_S, "retain", judging(self._retain))
-            report = self.settings.report
-            self._ticker.by_cron(report.cron, report.timezone, "report", judging(self._report))
-        for polling in self._pollings:
-            every(polling.every_s, f"poll-{polling.name}", polling.tick, executor="polls")
-        if Role.ALERTS in self.roles:
-            every(ALERT_S, "alert", held(Role.ALERTS, self._alert), executor="alerts")
-        self._ticker.start()
-        self._on_stop("jobs", self._ticker.stop)
-        for polling in self._pollings:
-            self._on_stop(f"poll-{polling.name}", polling.stop)
-
     def stop(self) -> bool:
         """Stop everything, the youngest first: listeners, jobs, batches, folds, store. False: something still hangs."""
         return self._endings.run()
-
-    # Jobs --------------------------------------------------------------------------------------
-
-    def _tick(self) -> None:
-        """Judge as of the moment up to which everything received is folded: what only waits here is not late."""
-        if self._alive is not None:
-            # Before anything is judged: this process may have been frozen.
-            self._alive.note()
-        now = self._clock.now()
-        due = self._pace.due(now)
-        judged_at = min(now, self.collector.batcher.oldest_waiting_at() or now)
-        if due and self._folder.catch_up_when_rested():
-            for finding in self.brain.tick(judged_at, due):
-                told = {
-                    "detector": finding.detector,
-                    "status": finding.status.value,
-                    "workflow": finding.workflow,
-                    "step": finding.step,
-                    "fingerprint": finding.fingerprint,
-                }
-                _log.info("finding", extra=told)
-                labels = {"detector": finding.detector, "status": finding.status.value}
-                self._transitions.add(1, labels)
-            self._pace.asked(due, now)
-            self._judged_at = now
-
-    def _detecting(self) -> dict[str, Any]:
-        """For how many seconds detectors have not judged, and which of them fail; nothing where they do not run."""
-        if Role.DETECTORS not in self.roles:
-            return {}
-        idle_s = (self._clock.now() - self._judged_at) / timedelta(seconds=1)
-        return {"idle_s": idle_s, "failing": dict(self._pace.failing)}
-
-    def _calibrate(self) -> None:
-        if not (self._past_came.is_set() or self.brain.has_to_learn(self._clock.now())):
-            return
-        self._past_came.clear()
-        # What was received before is known to be folded: afterwards only what comes later is new.
-        self._folder.catch_up()
-        self.brain.calibrate(self._clock.now())
-
-    def _statistics(self) -> None:
-        self.store.refresh_statistics()
-
-    def _alert(self) -> None:
-        transitions = self.dispatcher.tick()
-        if transitions:
-            self.store.write_incidents([t.incident for t in transitions], self._clock.now())
-
-    def _recommend(self) -> None:
-        now = self._clock.now()
-        found = recommend_timeouts(self.store, now - REPORT_PAST, now, self.settings.report.buffer)
-        write_recommendations(self.store, found, now)
-
-    def _report(self) -> None:
-        report = write_weekly_report(self.store, self.settings, self._clock.now())
-        _log.info("weekly report written", extra={"path": str(report.path)})
-        lines = [*report.headlines, f"The whole report: {report.path}"]
-        receivers = self.settings.report.to
-        self.dispatcher.announce(receivers, report.name, "Timeout tuning report", lines)
-
-    def _tidy(self) -> None:
-        judged = self.settings.detectors
-        reach_s = judged.point_finding_ttl + judged.gap_confirm + HOUR_S
-        self.store.tidy(self._clock.now(), max(RECENT_MIN_S, reach_s))
-
-    def _retain(self) -> None:
-        kept = self.settings.store.retention
-        now = self._clock.now()
-        self.store.retain(now, Retention(kept.spans, kept.events, kept.closed, kept.statistics))
-        self.state.forget_findings(now - FORGET_FINDINGS)
-        self.state.forget_acknowledgements(now)
-        forget_labels(self.state, now - FORGET_FINDINGS)
-
-    # What other commands ask -------------------------------------------------------------------
-
-    def _tell_spooled(self, waiting: dict[tuple[str, str], int]) -> None:
-        write_spool_bytes(self.store.engine, waiting, self._clock.now())
-
-    def _forget(self, fields: dict[str, Any]) -> dict[str, int]:
-        self._folder.catch_up()
-        execution_id = str(fields["execution_id"])
-        erased = forget_everywhere(self.store, self.state, execution_id)
-        self.collector.desk.forget(execution_id)
-        return {"events": erased}
-
-    def _engines(self, _fields: dict[str, Any]) -> dict[str, str]:
-        """Why the last look at each polled engine failed; empty: it did not."""
-        return {polling.name: polling.problem for polling in self._pollings}
-
-    def _pull(self, fields: dict[str, Any]) -> dict[str, Any]:
-        ours = "the configuration with which the serve began (restart it where that has changed)"
-        looked = chosen(self._pollings, str(fields["engine"]), ours).look()
-        self._folder.catch_up()
-        return looked._asdict()
-
-    def _feedback(self, fields: dict[str, Any]) -> dict[str, Any]:
-        return judged(self.state, fields, "command line", self._clock.now())
-
-    def _budget(self) -> list[dict[str, Any]]:
-        return budget_rows(self.state, self.settings.detectors, self._clock.now())
-
-    def _detect(self, fields: dict[str, Any], go_on: GoOn) -> list[dict[str, Any]]:
-        self._folder.catch_up()
-        now = self._clock.now()
-        at = parse_time(str(fields["at"]), now)
-        only = fields.get("only")
-        if only is not None and not isinstance(only, list):
-            raise InputError("only: must be a list of detector ids")
-        found = replaying.detect_at(
-            self.store,
-            at,
-            self.settings.detectors,
-            only,
-            now=now,
-            retention_s=self.settings.store.retention.events,
-            go_on=go_on,
-        )
-        return [finding_to_json(finding) for finding in found]
-
-    def _replay(self, fields: dict[str, Any], go_on: GoOn) -> dict[str, Any]:
-        self._folder.catch_up()
-        now = self._clock.now()
-        return replayed(self.store, self.settings, now, fields, lambda _share: go_on())
-
-    def _catch_up(self, fields: dict[str, Any]) -> dict[str, bool]:
-        self._folder.catch_up()
-        self._statistics()
-        if fields.get("learn"):
-            self._past_came.set()
-        return {"folded": True}
 
 
 def _host_port(address: str) -> tuple[str, int]:
