@@ -27,13 +27,6 @@ FROM executions WHERE execution_id = {id:String}"""
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def shared_store(store_root: Store) -> Iterator[Store]:
-    """One store for tests that keep to executions of their own."""
-    with store_root.scratch("roads_shared", NOON) as scratch:
-        yield scratch
-
-
 def seconds(at_s: float) -> datetime:
     return NOON + timedelta(seconds=at_s)
 
