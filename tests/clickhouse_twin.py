@@ -44,6 +44,11 @@ class Twin(ThreadingHTTPServer):
         # Keeps the engine open while no session is.
         self._anchor = self.connect()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nobody needs to know that a client was killed or gave up."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
     def connect(self) -> Client:
         return clickhouse_connect.get_client(interface="chdb", path=self.path)
 
