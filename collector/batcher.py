@@ -30,6 +30,8 @@ EVENT_BYTES: Final = 1024
 """About what a decoded step event takes in memory beside the text of its body."""
 CLOSE_S: Final = 8.0
 """How long `close` waits for inserts that are under way."""
+AWAY_CLOSE_S: Final = 1.0
+"""The same where the store is known to be away."""
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +151,8 @@ class Batcher:
 
     def close(self) -> None:
         """Take nothing more, commit or spool what was taken, and end the threads; returns in bounded time."""
-        deadline_s = self._clock.monotonic_s() + CLOSE_S
+        is_away = self._spool is not None and self._spool.store_away
+        deadline_s = self._clock.monotonic_s() + (AWAY_CLOSE_S if is_away else CLOSE_S)
 
         def left_s() -> float:
             return max(0.1, deadline_s - self._clock.monotonic_s())
@@ -165,8 +168,7 @@ class Batcher:
         if self._drainer is not None and self._spooler is not None:
             self._spooler.close(CLOSE_S)
             self._drainer.close(left_s())
-        is_away = self._spool is not None and self._spool.store_away
-        self._reporter.close(0.1 if is_away else left_s())
+        self._reporter.close(left_s())
         if self._spool is not None:
             self._spool.close()
 

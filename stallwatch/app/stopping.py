@@ -8,7 +8,7 @@ from typing import Final
 LOOK_S: Final = 0.5
 PART_S: Final = 5.0
 """How long a part may take to end where a server may hang. Orchestrators wait thirty seconds before they kill."""
-AFTER_HANG_S: Final = 2.0
+AFTER_HANG_S: Final = 1.0
 """The same once a part has not ended in time: what waits for the same server need not be waited for again."""
 _log = logging.getLogger(__name__)
 
