@@ -209,10 +209,11 @@ class Batcher:
         batch: list[Item] = []
         try:
             while batch := self._gathering.next_batch():
-                for kind in KINDS:
-                    items = [item for item in batch if item.kind == kind]
-                    if items:
-                        self._committer.commit(items, uuid.uuid4().hex)
+                kinds = ([item for item in batch if item.kind == kind] for kind in KINDS)
+                # All of them before the first insert, which may hang.
+                begun = [self._committer.begin(items, uuid.uuid4().hex) for items in kinds if items]
+                for one in begun:
+                    self._committer.commit(one)
                 self._gathering.ended(batch)
                 self._passed.set()
                 for callback in self._on_commit:

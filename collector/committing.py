@@ -67,11 +67,16 @@ class Committer:
         self._lock = threading.Lock()
         self._under_way: set[Batch] = set()
 
-    def commit(self, items: Sequence[Item], token: str) -> None:
-        """Insert requests of one kind and resolve their futures. Raises only by a defect."""
+    def begin(self, items: Sequence[Item], token: str) -> Batch:
+        """Requests of one kind that are to be committed: from now on they are looked after by `rescue`."""
         batch = Batch(list(items), token, self._clock.monotonic_s())
         with self._lock:
             self._under_way.add(batch)
+        return batch
+
+    def commit(self, batch: Batch) -> None:
+        """Insert what was begun and resolve its futures. Raises only by a defect."""
+        items = batch.items
         try:
             self._write(batch)
         except StoreRefused as error:
@@ -161,8 +166,9 @@ class Committer:
                 self._note_rejected(items[0].kind, sender, namespace, count)
             self.fail(items, Permanent(f"the store refused this: {error}"))
         else:
-            self.commit(items[:middle], f"{batch.token}.0")
-            self.commit(items[middle:], f"{batch.token}.1")
+            halves = (items[:middle], f"{batch.token}.0"), (items[middle:], f"{batch.token}.1")
+            for half in [self.begin(*each) for each in halves]:
+                self.commit(half)
 
     def _unavailable(self, batch: Batch, error: StoreUnavailable) -> None:
         with batch.lock:

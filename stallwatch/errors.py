@@ -6,6 +6,7 @@ StallwatchError
 │   └── InputError        names the field (and the index or line where there is one)
 ├── Transient             something outside failed and may work later: try again with backoff
 │   └── StoreUnavailable  the store cannot be reached or refuses for now
+│       ├── StoreSilent       it says nothing at all
 │       └── StoreOverBudget   a statement took longer than it was given
 └── Permanent             something outside refused for good: trying again is useless
     └── StoreRefused      the store will never take this statement or these rows
@@ -38,6 +39,10 @@ class Transient(StallwatchError):
 
 class StoreUnavailable(Transient):
     """The store cannot be reached now."""
+
+
+class StoreSilent(StoreUnavailable):
+    """The store says nothing: it accepted a connection, or did once, and does not answer."""
 
 
 class StoreOverBudget(StoreUnavailable):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -76,10 +76,13 @@ async def _body(request: Request, media_type: str, guarded: bool) -> bytes:
     if not guarded and not _is_address(request.url.hostname or ""):
         raise HTTPException(403, "without a token only by the server's address, not by a name")
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_MAX:
-            raise HTTPException(413, f"at most {BODY_MAX} bytes")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > BODY_MAX:
+                raise HTTPException(413, f"at most {BODY_MAX} bytes")
+    except ClientDisconnect:
+        raise HTTPException(400, "the body did not come whole") from None
     return body
 
 

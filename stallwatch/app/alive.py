@@ -32,22 +32,23 @@ class Alive:
         self._clock = clock
         self._lock = threading.Lock()
         self._marked_at: datetime | None = None
+        self._begins = False
         self._away: list[tuple[datetime, datetime]] = []
 
     def begin(self) -> None:
-        """It listens from now on; since when it had not is told."""
+        """It listens from now on; since when it had not is told with the first mark: the store may hang."""
         with self._lock:
             now, last = self._clock.now(), self._last_mark()
             if last is not None and now - last >= _EVERY:
                 self._away.append((last, now))
-            self._mark(now)
+            self._marked_at, self._begins = now, True
 
     def note(self) -> None:
         """It listens still; called often, marked every EVERY_S."""
         with self._lock:
             now, last = self._clock.now(), self._marked_at
             # A clock that went back is no reason to mark nothing until it is where it was.
-            if last is None or timedelta(0) <= now - last < _EVERY:
+            if last is None or (timedelta(0) <= now - last < _EVERY and not self._begins):
                 return
             if now - last >= _MISSED:
                 self._away.append((last, now))
@@ -67,7 +68,7 @@ class Alive:
             return None
 
     def _mark(self, now: datetime) -> None:
-        self._marked_at = now
+        self._marked_at, self._begins = now, False
         try:
             self._tell()
         except (StoreUnavailable, StoreRefused) as error:

@@ -63,7 +63,7 @@ class Claim:
         except _HeldError as other:
             raise UsageError(
                 f"store.state: another process (pid {other}) has the role {role} with {folder}; stop it, "
-                "or give each process with that role a store.state of its own"
+                f"or leave {role} out here (a second collector needs a store.state of its own)"
             ) from None
 
     def announce(self, web: str, ingest: str, token: str = "") -> None:

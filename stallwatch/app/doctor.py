@@ -10,7 +10,7 @@ import httpx
 from alerts.targets import target_configs
 from collector.engines.registry import ENGINES, engine
 from stallwatch.app.access import all_serving, ask, data_folder, new_store, state_folder
-from stallwatch.app.claim import Claim, Serving
+from stallwatch.app.claim import Claim, Serving, find_role
 from stallwatch.app.lease import LEASED
 from stallwatch.app.listening import bind
 from stallwatch.app.protection import protection
@@ -55,7 +55,10 @@ def _examine(settings: Settings, clock: Clock) -> Iterator[Result]:
         yield from _service(holder)
         yield from _detectors(holder)
     if not holders:
-        yield Result("service", True, "no serve holds this store")
+        nobody = (
+            "no serve of this configuration runs" if folder is None else "no serve holds this store"
+        )
+        yield Result("service", True, nobody)
     if folder is None or not holders:
         # What a serve has is looked at there.
         if not any(holder.ingest for holder in holders):
@@ -143,23 +146,28 @@ def _store(settings: Settings, clock: Clock) -> Iterator[Result]:
         if not waiting:
             yield _senders(store, clock)
             if folder is None:
-                yield from _leases(store)
+                yield from leases(store, settings)
     except StallwatchError as error:
-        yield Result("store", False, str(error))
+        yield Result("store", False, f"{settings.store.url.split('@')[-1]}: {error}")
     finally:
         store.close()
         if claim is not None:
             claim.release()
 
 
-def _leases(store: Store) -> Iterator[Result]:
+def leases(store: Store, settings: Settings) -> Iterator[Result]:
+    """Who judges and alerts on the server, and whether the serve here pauses for that."""
     for role in LEASED:
-        holder = holder_of(store.engine, role)
+        check, holder = f"lease {role}", holder_of(store.engine, role)
         if holder is None:
-            yield Result(f"lease {role}", True, f"nobody runs {role} on this store")
+            yield Result(check, True, f"nobody runs {role} on this store")
+            continue
+        who = f"{holder.host} (pid {holder.pid}), {format_duration(holder.renewed_s_ago)} ago"
+        ours = find_role(state_folder(settings), role)
+        if ours is None or ours.pid == holder.pid:
+            yield Result(check, True, who)
         else:
-            ago = format_duration(holder.renewed_s_ago)
-            yield Result(f"lease {role}", True, f"{holder.host} (pid {holder.pid}), {ago} ago")
+            yield Result(check, False, f"{who}: the serve here (pid {ours.pid}) pauses")
 
 
 def _senders(store: Store, clock: Clock) -> Result:

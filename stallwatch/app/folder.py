@@ -35,6 +35,7 @@ class Folder:
         self._dirty = threading.Event()
         self._stopping = threading.Event()
         self._folded_at_s = self._rested_at_s = 0.0
+        self._told = ""
         self._thread = threading.Thread(target=self._run, name="folder", daemon=True)
         self._seconds = meter.create_histogram(
             "stallwatch.fold.duration", "s", "How long one fold took"
@@ -99,8 +100,12 @@ class Folder:
                 folded = self._fold()
                 took_s = self._clock.monotonic_s() - started_s
                 pause_s = PAUSE_AFTER_LITTLE_S if folded < LITTLE else max(PAUSE_MIN_S, took_s)
+                self._told = ""
             except StallwatchError as error:
-                _log.error("fold failed, will be tried again", extra={"reason": str(error)})
+                if str(error) != self._told:
+                    # While the store is away it fails again and again.
+                    self._told = str(error)
+                    _log.error("fold failed, will be tried again", extra={"reason": self._told})
                 self._failures.add(1)
                 self._dirty.set()
                 self._clock.wait(self._stopping, RETRY_S)

@@ -15,11 +15,11 @@ from stallwatch.app.lease import RENEW_S
 from stallwatch.app.parts import Parts
 from stallwatch.app.reporting import write_weekly_report
 from stallwatch.app.roles import Role
-from stallwatch.app.store_watch import LOOK_S as STORE_LOOK_S
 from stallwatch.app.ticker import Ticker
 from stallwatch.store.forgetting import Retention
 from stallwatch.store.labels import forget_labels
 from stallwatch.store.recommending import write_recommendations
+from stallwatch.store.watch import LOOK_S as STORE_LOOK_S
 
 TICK_S: Final = 1.0
 ALERT_S: Final = 1.0
@@ -53,7 +53,8 @@ class Jobs:
         parts, ticker = self._parts, self._ticker
         every = partial(ticker.every, first_at=parts.clock.now())
         held = parts.lease.while_held
-        every(STATISTICS_S, "statistics", self.statistics)
+        if not parts.is_shared or self._roles & {Role.DETECTORS, Role.WEB}:
+            every(STATISTICS_S, "statistics", self.statistics)
         if parts.is_shared:
             # Apart from the other jobs, which a store that hangs holds up.
             every(STORE_LOOK_S, "store", parts.watch.look, executor="watch")

@@ -50,29 +50,35 @@ class Lease:
 
     def take(self) -> None:
         """Hold the roles. UsageError says who does already. Raises StoreUnavailable and StoreRefused."""
-        self.renew()
-        for role, other in self._others.items():
-            self.give_back()
-            raise UsageError(
-                f"--roles: {role} run on this store already: at {other.host} (pid {other.pid}), which said so "
-                f"{other.renewed_s_ago} s ago. One process judges and alerts: stop that one, or leave {role} out here. "
-                f"If it was killed, its lease ends {HELD_S} s later"
-            )
+        for role in self._roles:
+            # One after the other: of two that begin at once, the one that is first in the first is first in all.
+            self._renew(role)
+            if other := self._others.get(role):
+                self.give_back()
+                raise UsageError(
+                    f"--roles: {role} run on this store already: at {other.host} (pid {other.pid}), which said so "
+                    f"{other.renewed_s_ago} s ago. One process judges and alerts: stop that one, or leave {role} out "
+                    f"here. If it was killed, its lease ends {HELD_S} s later"
+                )
+        self._renewed_at = self._clock.now()
 
     def renew(self) -> None:
         """Go on holding the roles, and find out who took them meanwhile. Raises StoreUnavailable and StoreRefused."""
         with self._lock:
             for role in self._roles:
-                holder = leasing.renew(self._engine, role, self._me)
-                if holder.id == self._me.id:
-                    if self._others.pop(role, None):
-                        _log.warning("this process has the lease (again)", extra={"role": role})
-                elif self._others.get(role) != holder:
-                    if self._renewed_at is not None and role not in self._others:
-                        said = {"role": role, "host": holder.host, "pid": holder.pid}
-                        _log.error("another process has the lease: this one pauses", extra=said)
-                    self._others[role] = holder
+                self._renew(role)
             self._renewed_at = self._clock.now()
+
+    def _renew(self, role: Role) -> None:
+        holder = leasing.renew(self._engine, role, self._me)
+        if holder.id == self._me.id:
+            if self._others.pop(role, None):
+                _log.warning("this process has the lease again", extra={"role": role})
+            return
+        if self._renewed_at is not None and role not in self._others:
+            said = {"role": role, "host": holder.host, "pid": holder.pid}
+            _log.error("another process has the lease: this one pauses", extra=said)
+        self._others[role] = holder
 
     def while_held(self, role: Role, work: Callable[[], None]) -> Callable[[], None]:
         """`work`, but not while another process has the lease of the role."""

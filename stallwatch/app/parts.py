@@ -12,11 +12,11 @@ from stallwatch.app.alive import Alive
 from stallwatch.app.folder import Folder
 from stallwatch.app.lease import Lease
 from stallwatch.app.roles import Role
-from stallwatch.app.store_watch import StoreWatch
 from stallwatch.clock import Clock
 from stallwatch.config import Settings
 from stallwatch.store import Store
 from stallwatch.store.state import State
+from stallwatch.store.watch import StoreWatch
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,6 @@ from stallwatch.app.listening import HttpServer, allow_open_files, bind
 from stallwatch.app.parts import Parts
 from stallwatch.app.roles import Role
 from stallwatch.app.stopping import Endings
-from stallwatch.app.store_watch import StoreWatch
 from stallwatch.app.ticker import cron_trigger
 from stallwatch.app.tls import tls_of
 from stallwatch.clock import Clock
@@ -50,6 +49,7 @@ from stallwatch.config.tokens import TokenFile, new_token
 from stallwatch.errors import StoreRefused, StoreUnavailable
 from stallwatch.model.events import EARLIEST
 from stallwatch.store.sender_state import write_spool_bytes
+from stallwatch.store.watch import StoreWatch
 from stallwatch.telemetry import setup
 
 ALL_ROLES: Final = frozenset(Role)
@@ -122,7 +122,7 @@ class Service:
         self._on_stop("store", self.store.close)
         inserting = LateStore(self.store, clock)
         self._migrate(inserting)
-        self._watch = StoreWatch(self.store, clock)
+        self._watch = StoreWatch(self.store.engine)
         self.state = open_state(settings)
         self._on_stop("state", self.state.close)
         self._lease = Lease(

@@ -23,7 +23,13 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, TimeoutError
 
-from stallwatch.errors import ConfigError, StoreOverBudget, StoreRefused, StoreUnavailable
+from stallwatch.errors import (
+    ConfigError,
+    StoreOverBudget,
+    StoreRefused,
+    StoreSilent,
+    StoreUnavailable,
+)
 
 SERVER_VERSION_MIN: Final = (25, 9)
 """`format_schema_source` came with 25.6, `input_format_protobuf_oneof_presence` with 25.9."""
@@ -52,8 +58,10 @@ UNCOMPILED: Final[dict[str, Any]] = {
     "compile_sort_description": 0,
 }
 POOL_MAX: Final = 8
+CONNECT_S: Final = 5
+"""How long a server may take to accept a connection; the client library tries twice."""
 LOOK_S: Final = 10
-"""How long a server may take to accept a connection and to say what it is: it may hang."""
+"""How long it may then take to say what it is: it may hang."""
 SILENCE_S: Final = 60.0
 """How long a server may say nothing at all. While a query runs it reports progress every ten seconds."""
 MUTATION_SILENCE_S: Final = 1800.0
@@ -133,6 +141,8 @@ class Engine:
     def __init__(self, address: Address, database: str | None = None) -> None:
         self.address = address
         self.database = database or address.database
+        self.is_silent = False
+        """Whether whoever watches the store heard nothing: then nobody else waits for it either."""
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -148,8 +158,19 @@ class Engine:
     ) -> Client:
         """A client with a session of its own, to be closed by the caller.
 
-        A server that says nothing for `silence_s` is away (StoreUnavailable).
+        A server that says nothing for `silence_s` is away (StoreSilent).
         """
+        self.must_answer()
+        return self.opened(database, settings, inserting, silence_s)
+
+    def opened(
+        self,
+        database: str | None = None,
+        settings: Parameters | None = None,
+        inserting: bool = False,
+        silence_s: float = SILENCE_S,
+    ) -> Client:
+        """The same, though it may be known that no answer would come: to find out whether one does."""
         address = self.address
         wanted = {**SETTINGS, **(settings or {})}
         with translated(inserting):
@@ -169,7 +190,7 @@ class Engine:
                     username=address.username or None,
                     password=address.password,
                     database=database or self.database,
-                    connect_timeout=LOOK_S,
+                    connect_timeout=CONNECT_S,
                     # It asks the server what it is; afterwards that has more time.
                     send_receive_timeout=LOOK_S,
                     tz_mode="aware",
@@ -177,7 +198,7 @@ class Engine:
                     settings=wanted if settings is None else dict(settings),
                 )
                 assert isinstance(client, HttpClient)
-                client.timeout = Timeout(connect=LOOK_S, read=silence_s)
+                client.timeout = Timeout(connect=CONNECT_S, read=silence_s)
         if address.path is None and not address.proxy_path:
             check_version(client.server_version or "0.0")
         return client
@@ -193,9 +214,15 @@ class Engine:
             client.command(statement)
         client.close()
 
+    def must_answer(self) -> None:
+        """Raise StoreSilent where it is known that no answer would come."""
+        if self.is_silent:
+            raise StoreSilent("the server does not answer")
+
     @contextmanager
     def borrowed(self, inserting: bool = False) -> Iterator[Client]:
         """A client from the pool; one that failed is not given back. `inserting`: see `translated`."""
+        self.must_answer()
         try:
             client = self._idle.get_nowait()
         except queue.Empty:
@@ -312,7 +339,7 @@ def translated(inserting: bool = False) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise StoreUnavailable(_broken(error) or _first_line(error)) from error
+        raise _broken(error) from error
     except ClickHouseError as error:
         code = _code(error)
         if code == OVER_BUDGET_CODE:
@@ -323,18 +350,19 @@ def translated(inserting: bool = False) -> Iterator[None]:
         raise (StoreUnavailable if passing else StoreRefused)(_first_line(error)) from error
 
 
-def _broken(error: OperationalError) -> str:
-    """Why no answer came, in words without addresses; empty where the server answered."""
+def _broken(error: OperationalError) -> StoreUnavailable:
+    """Why no answer came, in words without addresses."""
     cause = error.__cause__
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
     if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
-        return "the server does not answer in time"
+        return StoreSilent("the server does not answer in time")
     if not isinstance(cause, HTTPError):
-        return ""
+        return StoreUnavailable(_first_line(error))
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    return f"no connection to the server: {getattr(cause, 'strerror', None) or str(cause)[:200]}"
+    reason = getattr(cause, "strerror", None) or str(cause)[:200]
+    return StoreUnavailable(f"no connection to the server: {reason}")
 
 
 def _code(error: ClickHouseError) -> int | None:

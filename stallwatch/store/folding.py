@@ -114,6 +114,10 @@ class FoldSession:
                 in_order = sql_text("fold", "0_in_order") if complex_ else ""
                 statement = statement.replace("{{in_order}}", in_order)
             self._client.command(statement, parameters=parameters)
+            if name == "8_attempts_kept" and self._is_shared:
+                # Noted before, in case this process ends here; noted again, since others may have refreshed meanwhile.
+                dirty = sql_text("fold", "7_dirty_windows")
+                self._client.command(dirty, parameters=parameters)
             if name == "3_complex":
                 complex_, mixed = self._client.query(_COMPLEX).result_rows[0]
                 idle |= set() if complex_ else {"4_instants", "4_numbers"}

@@ -137,6 +137,7 @@ class SqlEndpoint:
 
     @contextmanager
     def _borrowed(self) -> Iterator[Client]:
+        self._engine.must_answer()
         if not self._turns.acquire(timeout=WAIT_S):
             raise SqlBusy("too many queries are running")
         try:

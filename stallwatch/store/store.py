@@ -29,6 +29,7 @@ from stallwatch.store.forgetting import Retention
 from stallwatch.store.redaction import NOTHING_MORE, Redaction, check_rules
 from stallwatch.store.statements import sql_text
 
+TURN_LOOK_S: Final = 0.5
 FOREVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _SCRATCH: Final = "scratch_"
 _INSERT: Final = {
@@ -48,6 +49,8 @@ HAVING countIf(name IN ('schema_ledger', 'step_event_log', 'execution_fold')) = 
     AND max(metadata_modification_time) < now() - INTERVAL 1 DAY
 ORDER BY database"""
 _STATISTICS_WINDOWS_S: Final = (60, 3600)
+NOTED_LATE_US: Final = 20 * 1_000_000
+"""So long after the last refresh's time a dirty window may still be found that was noted before it."""
 _FINDING_COLUMNS: Final = (
     "fingerprint", "number", "detector", "severity", "status", "namespace", "engine", "workflow",
     "step", "executions", "count", "first_seen", "last_seen", "title", "explanation", "evidence",
@@ -265,7 +268,7 @@ class Store:
         1. sort the spans that landed, and make step events of them; 2. gather the touched executions; 3. fold them;
         4. remember how far this came.
         """
-        with self._fold_lock:
+        with self._turn():
             waiting = self._batches.to_fold()
             if waiting is None:
                 return 0
@@ -286,23 +289,22 @@ class Store:
 
     def refresh_statistics(self) -> int:
         """Compute again the histogram windows whose closed attempts changed. Returns how many minutes were dirty."""
-        with self._fold_lock:
-            after = progress(self.engine, "statistics_batch")
-            row = self.engine.rows(sql_text("statistics", "0_dirty"), {"after": after})[0]
+        with self._turn():
+            shared = self.engine.address.path is None
+            name = "statistics_us" if shared else "statistics_batch"
+            # What another process notes may become visible a little after its time.
+            after = max(0, progress(self.engine, name) - (NOTED_LATE_US if shared else 0))
+            window = {"after": after, "is_shared": int(shared)}
+            row = self.engine.rows(sql_text("statistics", "0_dirty"), window)[0]
             dirty, upto = int(row["n"]), int(row["upto"])
             if dirty == 0:
                 return 0
             for window_s in (*_STATISTICS_WINDOWS_S, 86400):
-                parameters = {
-                    "window_s": window_s,
-                    "after": after,
-                    "upto": upto,
-                    "version": upto,
-                }
-                name = "3_days_from_hours" if window_s == 86400 else "1_windows_from_attempts"
-                self.engine.command(sql_text("statistics", name), parameters)
+                parameters = {**window, "window_s": window_s, "upto": upto, "version": upto}
+                source = "3_days_from_hours" if window_s == 86400 else "1_windows_from_attempts"
+                self.engine.command(sql_text("statistics", source), parameters)
                 self.engine.command(sql_text("statistics", "2_windows_gone"), parameters)
-            set_progress(self.engine, "statistics_batch", upto)
+            set_progress(self.engine, name, upto)
             return dirty
 
     # Reading -------------------------------------------------------------------------------------
@@ -332,6 +334,16 @@ class Store:
     def tidy(self, now: datetime, recent_s: float) -> None:
         """Take away what is no longer open, or recent: folded within `recent_s`. See `tidying.tidy`."""
         tidying.tidy(self.engine, now, recent_s)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One at a time; nobody waits behind one that waits for a server which says nothing. Raises StoreSilent."""
+        while not self._fold_lock.acquire(timeout=TURN_LOOK_S):
+            self.engine.must_answer()
+        try:
+            yield
+        finally:
+            self._fold_lock.release()
 
     # Housekeeping --------------------------------------------------------------------------------
 

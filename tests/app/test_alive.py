@@ -36,6 +36,8 @@ class Collectors:
     def begin(self) -> None:
         self.alive = Alive(self.store, self.state, self.clock)
         self.alive.begin()
+        # As the service does once it listens.
+        self.alive.note()
 
     def run(self, seconds: int) -> None:
         for _ in range(seconds):

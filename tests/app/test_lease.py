@@ -1,16 +1,23 @@
 """One brain on a store that is shared: who has the lease, who is kept out, and who has it next."""
 
+import os
 import socket
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from stallwatch.app.claim import Claim
+from stallwatch.app.doctor import leases
 from stallwatch.app.lease import RENEW_S, Lease
 from stallwatch.app.roles import Role
 from stallwatch.clock import ManualClock
+from stallwatch.config import Settings
+from stallwatch.config.settings import StoreConfig
 from stallwatch.errors import StoreUnavailable, UsageError
 from stallwatch.store import Store, leasing
-from stallwatch.store.leasing import HELD_S, holder_of
+from stallwatch.store.engine import Engine
+from stallwatch.store.leasing import HELD_S, Holder, holder_of
 from stallwatch.store.state import State
 
 BRAIN = (Role.DETECTORS, Role.ALERTS)
@@ -73,6 +80,29 @@ def test_each_role_has_one_process(store: Store, now: datetime) -> None:
         both.lease.take()
     # What the refused one could have had is free.
     Process(store, now, (Role.DETECTORS,)).lease.take()
+
+
+def test_of_two_that_begin_at_once_one_goes_on(
+    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Process(store, now), Process(store, now)
+    renew = leasing.renew
+    met: list[str] = []
+
+    def meeting(engine: Engine, role: str, wanting: Holder) -> Holder:
+        """The second one begins between the first one's roles, and is slow to give back what it had."""
+        found = renew(engine, role, wanting)
+        if not met:
+            met.append(role)
+            monkeypatch.setattr(second.lease, "give_back", lambda: None)
+            with pytest.raises(UsageError):
+                second.lease.take()
+        return found
+
+    monkeypatch.setattr(leasing, "renew", meeting)
+    first.lease.take()
+    assert first.works()
+    assert first.works(Role.ALERTS)
 
 
 def test_who_is_started_again_has_it_at_once(store: Store, now: datetime) -> None:
@@ -143,3 +173,22 @@ def test_while_the_store_is_away_the_holder_goes_on(
     with pytest.raises(StoreUnavailable):
         process.lease.renew()
     assert process.works()
+
+
+def test_the_doctor_says_that_the_serve_here_pauses(
+    store: Store, now: datetime, tmp_path: Path
+) -> None:
+    settings = Settings(store=StoreConfig(state=tmp_path))
+    process = Process(store, now)
+    process.lease.take()
+    claim = Claim.take_role(tmp_path, Role.DETECTORS)
+    claim.announce("http://127.0.0.1:1", "")
+    assert [result.ok for result in leases(store, settings)] == [True, True]
+    process.lease.give_back()
+    said(store, "elsewhere", 0, since_s=1)
+    judging, alerting = leases(store, settings)
+    assert not judging.ok
+    assert judging.detail.startswith("elsewhere (pid 7), ")
+    assert judging.detail.endswith(f"the serve here (pid {os.getpid()}) pauses")
+    assert alerting.detail == "nobody runs alerts on this store"
+    claim.release()

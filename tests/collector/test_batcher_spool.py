@@ -192,6 +192,22 @@ def test_a_slow_insert_is_answered_from_the_spool_and_lands_once(bench: Bench) -
     assert bench.batcher.budget.used_bytes == 0
 
 
+def test_what_shares_a_batch_with_a_slow_insert_of_another_kind_is_answered_too(
+    bench: Bench,
+) -> None:
+    event = event_from_dict(step_event(1), NOW)
+    bench.hold()
+    spans = bench.submit(b"spans")
+    events = bench.batcher.submit_events([EventRow(event, NOW, "another sender")], 100)
+    assert bench.store.entered.wait(WAIT_S)
+    bench.clock.advance(6)
+    spans.result(WAIT_S)
+    events.result(WAIT_S)
+    bench.store.gate.set()
+    bench.until_drained()
+    assert sorted(map(str, bench.store.stored())) == sorted([str(b"spans"), event.execution_id])
+
+
 def test_a_slow_insert_that_fails_in_the_end_goes_again_with_its_token(bench: Bench) -> None:
     bench.hold()
     slow = bench.submit(b"slow")

@@ -215,6 +215,37 @@ def test_what_a_fuller_fold_closed_a_slower_one_does_not_open_again(
     slow.close()
 
 
+def test_what_closes_while_another_process_computes_statistics_is_counted(
+    server: int, server_store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between what a fold notes and what it writes another process may count."""
+    monkeypatch.setattr("stallwatch.store.store.NOTED_LATE_US", 0)
+    slow = open_store(f"clickhouse://127.0.0.1:{server}/stallwatch")
+    said = {"execution_id": "counted", "workflow": "counted", "step": "pay"}
+    counted = []
+
+    def overtaken(folder: str, name: str) -> str:
+        if name == "8_attempts_kept":
+            counted.append(server_store.refresh_statistics())
+        return sql_text(folder, name)
+
+    server_store.refresh_statistics()
+    monkeypatch.setattr(folding, "sql_text", overtaken)
+    slow.insert_events(
+        [event(now, f"step.{kind}", **said) for kind in ("started", "completed")], now, "s"
+    )
+    slow.fold(now)
+    assert counted == [1]
+    server_store.refresh_statistics()
+    for window_s in (60, 3600, 86400):
+        [row] = server_store.select(
+            "SELECT sum(completed) AS n FROM step_histogram FINAL WHERE workflow = 'counted' AND window_s = {w:UInt32}",
+            {"w": window_s},
+        )
+        assert row["n"] == 1, window_s
+    slow.close()
+
+
 @contextmanager
 def answering(status: int, code: int | None) -> Iterator[int]:
     """A server, or what stands before it, that answers everything alike; its port."""

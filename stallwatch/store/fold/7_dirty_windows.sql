@@ -1,6 +1,6 @@
 -- Minutes whose closed attempts differ between the fold as it stands and the fold as it will be.
 INSERT INTO dirty_window
-SELECT DISTINCT {mark:UInt64}, toStartOfMinute(assumeNotNull(end_time))
+SELECT DISTINCT {mark:UInt64}, toStartOfMinute(assumeNotNull(end_time)), toUnixTimestamp64Micro(now64(6))
 FROM
 (
     SELECT end_time

@@ -22,6 +22,6 @@ FROM
     WHERE ended_at IS NOT NULL
         AND status IN ('completed', 'failed', 'timed_out', 'cancelled')
         AND toStartOfInterval(assumeNotNull(ended_at), toIntervalSecond({window_s:UInt32})) IN
-            (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})
+            (SELECT toStartOfInterval(minute, toIntervalSecond({window_s:UInt32})) FROM dirty_window WHERE if({is_shared:UInt8}, noted_us, batch) > {after:UInt64} AND if({is_shared:UInt8}, noted_us, batch) <= {upto:UInt64})
 )
 GROUP BY start, namespace, engine, workflow, workflow_version, step, queue

@@ -7,5 +7,5 @@ SELECT
 FROM step_histogram FINAL
 WHERE window_s = 3600
     AND toStartOfDay(window_start) IN
-        (SELECT toStartOfDay(minute) FROM dirty_window WHERE batch > {after:UInt64} AND batch <= {upto:UInt64})
+        (SELECT toStartOfDay(minute) FROM dirty_window WHERE if({is_shared:UInt8}, noted_us, batch) > {after:UInt64} AND if({is_shared:UInt8}, noted_us, batch) <= {upto:UInt64})
 GROUP BY start, namespace, engine, workflow, workflow_version, step, queue
