@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from collector.budget import Budget
-from collector.committing import NO_ANSWER, RETRY_DELAYS_S, Committer
+from collector.committing import NO_ANSWER, RETRY_DELAYS_S, Batch, Committer
 from collector.draining import Drainer
 from collector.gathering import Gathering
 from collector.items import KINDS, Item, Sink
@@ -65,7 +65,8 @@ class Batcher:
     ) -> None:
         """`spool_after_s`: how long requests wait for the store; infinite: as long as it takes.
 
-        `tell_spooled` is given what waits in the spool, in bytes by sender and namespace, every few seconds."""
+        `tell_spooled` is given what waits in the spool, in bytes by sender and namespace, every few seconds.
+        """
         self.budget = Budget(max_pending_bytes, meters.pending_bytes)
         self.repeats = Repeats(repeat_window_s, clock)
         self._clock = clock
@@ -207,6 +208,7 @@ class Batcher:
 
     def _run(self) -> None:
         batch: list[Item] = []
+        begun: list[Batch] = []
         try:
             while batch := self._gathering.next_batch():
                 kinds = ([item for item in batch if item.kind == kind] for kind in KINDS)
@@ -220,6 +222,7 @@ class Batcher:
                     callback()
         except BaseException:
             # A defect: whoever waits must hear of it, and none may come after.
+            self._committer.abandon(begun)
             with self._gathering.lock:
                 self._closing.set()
                 self._gathering.close()

@@ -94,6 +94,11 @@ class Committer:
             with self._lock:
                 self._under_way.discard(batch)
 
+    def abandon(self, batches: Sequence[Batch]) -> None:
+        """What was begun is not committed after all: somebody else answers it."""
+        with self._lock:
+            self._under_way.difference_update(batches)
+
     def rescue(self, after_s: float) -> None:
         """Put on disk, or send back, what has been in an insert for longer than `after_s`."""
         now_s = self._clock.monotonic_s()
