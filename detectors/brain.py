@@ -21,6 +21,7 @@ from detectors.causes import Causes
 from detectors.detector import Context, Detector, Place
 from detectors.expectations import remember_expected
 from detectors.lifecycle import Changes, advance
+from detectors.listening import when_nobody_listened
 from detectors.looks import last_looks
 from detectors.pace import Pace
 from detectors.registry import DETECTORS
@@ -175,6 +176,7 @@ class Brain:
         skipped: list[Finding] = []
         forgiven = [one for one, until in self._forgiven if tick.until <= until]
         looks = last_looks(self._store, tick.until)
+        unheard = when_nobody_listened(self._store, tick.until)
         signs = cache(lambda: look_for_signs(self._store, tick, calibration, self._budget_s()))
         for detector in asked:
             causes: list[Observation | Finding] = [*_of(said, detector.absorbed_by)]
@@ -187,6 +189,7 @@ class Brain:
                 waiting_steps=waiting_for(_of(said, detector.waits_for)),
                 silent_senders=silent_senders_of(said.get("telemetry_silence", ()), skipped),
                 looks=looks,
+                unheard=unheard,
             )
             try:
                 with nullcontext() if self._pace is None else self._pace.timing(detector.id):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from detectors.calibration import Calibration
+from detectors.listening import Spell
 from detectors.looks import POLLER, known_until
 from detectors.sql import sql_text
 from stallwatch.config import DetectorsConfig
@@ -39,7 +40,7 @@ class Context:
     workflow) in which that holds for more executions than can be named. `waiting_steps`: steps in
     executions that only wait for what a deeper finding tells. `silent_senders`: whose
     data has stopped, so that what they last said may be long over. `looks`: when engines that are
-    asked were last looked at, by the sender that asks.
+    asked were last looked at, by the sender that asks. `unheard`: when nobody listened.
     """
 
     config: DetectorsConfig
@@ -49,6 +50,7 @@ class Context:
     waiting_steps: frozenset[tuple[ExecutionKey, str]] = frozenset()
     silent_senders: frozenset[str] = frozenset()
     looks: Mapping[str, datetime] = field(default_factory=dict)
+    unheard: tuple[Spell, ...] = ()
 
     def enabled(self, place: Place) -> bool:
         """Whether a policy leaves this place to be judged."""
@@ -87,8 +89,7 @@ class Context:
     def away(self, since: datetime, until: datetime) -> timedelta:
         """For how long between two times nobody listened: what did not arrive then is not lost."""
         spells = (
-            min(ended_at, until) - max(began_at, since)
-            for began_at, ended_at in self.calibration.away
+            min(ended_at, until) - max(began_at, since) for began_at, ended_at in self.unheard
         )
         return sum((one for one in spells if one > timedelta(0)), timedelta(0))
 

@@ -46,10 +46,7 @@ def parameters(tick: Tick, context: Context) -> dict[str, Any]:
 def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation]:
     """One observation for each silent sender, and a suspicion for each that has yet to come back; its name is the
     key."""
-    nobody_listened = [row for row in rows if row["away_from"] is not None]
-    away = {(row["away_from"], row["last_at"]) for row in nobody_listened}
-    away.update(context.calibration.away)
-    heard = {row["sender"]: row for row in rows if row["away_from"] is None}
+    heard = {row["sender"]: row for row in rows}
     last_heard = dict(context.calibration.last_beats)
     for sender, row in heard.items():
         last_heard[sender] = max(row["last_at"], last_heard.get(sender, row["last_at"]))
@@ -59,9 +56,9 @@ def judge(tick: Tick, rows: Sequence[Row], context: Context) -> list[Observation
             continue
         limit_s = max(learned.limit_s, SILENCE_MIN_S)
         judged = _Sender(sender, learned, last_heard[sender], limit_s)
-        found = judged.silent(tick, sorted(away), context)
+        found = judged.silent(tick, context)
         if found is None and sender in heard:
-            found = judged.catching_up(tick, heard[sender], max(away, default=None), context)
+            found = judged.catching_up(tick, heard[sender], context)
         if found is not None:
             observations.append(found)
     return observations
@@ -74,12 +71,10 @@ class _Sender:
     last_at: datetime
     limit_s: float
 
-    def silent(
-        self, tick: Tick, away: Sequence[tuple[datetime, datetime]], context: Context
-    ) -> Observation | None:
+    def silent(self, tick: Tick, context: Context) -> Observation | None:
         """Silent for longer than it may be. What nobody listened to was no silence; in the first minute after it the
-        sender is only suspected. `away`: when nobody listened, in this order."""
-        unheard = [one for one in away if one[1] > self.last_at]
+        sender is only suspected."""
+        unheard = [one for one in context.unheard if one[1] > self.last_at]
         since = [self.last_at, *(ended_at for _, ended_at in unheard)]
         until = [*(began_at for began_at, _ in unheard), tick.until]
         first_s, *later_s = (_seconds(*one) for one in zip(since, until, strict=True))
@@ -98,19 +93,15 @@ class _Sender:
             "Until it is, or a minute has passed, findings that rest on what it reports are unknown.",
         )
 
-    def catching_up(
-        self,
-        tick: Tick,
-        row: Row,
-        last_away: tuple[datetime, datetime] | None,
-        context: Context,
-    ) -> Observation | None:
+    def catching_up(self, tick: Tick, row: Row, context: Context) -> Observation | None:
         """What it delivers, and has delivered for longer than it may be silent or since somebody listens again, is old:
         so is what it has yet to tell."""
         fresh_at = row["fresh_at"]
         stale_s = _seconds(fresh_at, row["told_at"]) - self.limit_s
-        if last_away is not None and fresh_at < last_away[1] <= row["told_at"]:
-            fresh_at, stale_s = last_away[0], _seconds(last_away[1], row["told_at"])
+        if context.unheard:
+            began_at, ended_at = context.unheard[-1]
+            if fresh_at < ended_at <= row["told_at"]:
+                fresh_at, stale_s = began_at, _seconds(ended_at, row["told_at"])
         pauses = _seconds(row["told_at"], tick.until) > COMING_BACK_S
         if pauses or not 0 <= stale_s <= CATCHING_UP_S:
             return None

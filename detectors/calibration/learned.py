@@ -139,8 +139,6 @@ class Calibration:
     last_beats: Mapping[str, datetime] = field(default_factory=dict)
     usual_lags_s: Mapping[str, float] = field(default_factory=dict)
     """How late senders deliver, but for one delivery in ten."""
-    away: tuple[tuple[datetime, datetime], ...] = ()
-    """When nobody listened, since the oldest delivery that is known."""
     retries: Mapping[StepKey, RetryHabit] = field(default_factory=dict)
     queue_waits: Mapping[StepKey, Learned] = field(default_factory=dict)
     """From the scheduling of an attempt to its start."""

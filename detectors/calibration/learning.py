@@ -51,9 +51,6 @@ GAPS_MIN: Final = 50
 RECURRENT: Final = 3
 """A silence that happened so often in a week is a habit (nights, batch runs), not an outage."""
 
-_AWAY: Final = """SELECT began_at, ended_at FROM away_log
-WHERE ended_at > {from:DateTime64(6, 'UTC')} AND ended_at <= {until:DateTime64(6, 'UTC')} ORDER BY ended_at"""
-
 STEP: Final = ("namespace", "engine", "workflow", "step")
 
 
@@ -82,7 +79,6 @@ def learn(store: Store, now: datetime, budget_per_week: float) -> Calibration:
         senders=_learn_senders(senders, part_of(budget_per_week, "telemetry_silence"), now),
         last_beats={row["sender"]: row["last_at"] for row in senders},
         usual_lags_s={row["sender"]: row["usual_lag_s"] for row in senders},
-        away=tuple((row["began_at"], row["ended_at"]) for row in store.select(_AWAY, week)),
         retries=learn_retries(store, now),
         bursts=learn_bursts(store, now),
         trends=learn_trends(store, now, budget_per_week),

@@ -76,6 +76,18 @@ def test_a_stall_fires_is_copied_and_resolves(shop: Shop, now: datetime) -> None
     assert stored(shop.store) == [("firing", 1), ("resolved", 2)]
 
 
+def test_what_nobody_listened_to_is_known_at_once(shop: Shop, now: datetime) -> None:
+    """Not only when all is learned anew: collectors on other machines come and go."""
+    brain = Brain(shop.store, State(None), load_detectors({"gap_confirm": "60s"}, "test"), now)
+    shop.tell(0, "workflow.started", sequence=0)
+    shop.tell(10, "step.started", step="charge", sequence=2)
+    assert fires(brain.tick(shop.after(12))) == []
+    shop.store.note_away(shop.after(15), shop.after(200))
+    # It has been there to be heard for 25 s, and for 65 s.
+    assert fires(brain.tick(shop.after(220), ["event_gap"])) == []
+    assert fires(brain.tick(shop.after(260), ["event_gap"])) == ["event_gap"]
+
+
 def test_the_copy_of_what_goes_on_is_never_old(shop: Shop, now: datetime) -> None:
     brain = Brain(shop.store, State(None), load_detectors({}, "test"), now)
     hang(shop)

@@ -192,8 +192,8 @@ def test_what_may_have_come_while_nobody_listened_is_not_lost_yet() -> None:
         ([(800, 600), (500, 300)], True),
         ([(800, 600), (500, 400)], False),
     ):
-        known = calibration(away=tuple((ago(begin), ago(end)) for begin, end in away))
-        (found,) = event_gap.judge(tick(), [row], context(calibration=known))
+        unheard = tuple((ago(begin), ago(end)) for begin, end in away)
+        (found,) = event_gap.judge(tick(), [row], context(unheard=unheard))
         assert found.suspected == suspected
 
 

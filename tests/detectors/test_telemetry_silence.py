@@ -1,5 +1,6 @@
 """telemetry_silence."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from detectors import telemetry_silence
 from detectors.calibration.learning import learn
+from detectors.listening import when_nobody_listened
 from stallwatch.model.events import event_from_dict
 from stallwatch.store import Store
 from tests.detectors.support import ago, calibration, context, learned, tick
@@ -15,18 +17,19 @@ from tests.detectors.support import ago, calibration, context, learned, tick
 def heard(sender: str, last: float, told: float = 1e6, fresh: float = 1e6) -> dict[str, Any]:
     """A row: heard, heard with something, heard with something fresh so many seconds ago."""
     times = {"last_at": ago(last), "told_at": ago(told), "fresh_at": ago(fresh)}
-    return {"sender": sender, **times, "lag_s": 90.0, "away_from": None}
-
-
-def nobody_listened(begin: float, end: float) -> dict[str, Any]:
-    return {**heard("", end), "away_from": ago(begin)}
+    return {"sender": sender, **times, "lag_s": 90.0}
 
 
 def silent(
-    last: float, tau_s: float | None = 20.0, heard: list[dict[str, Any]] | None = None
+    last: float,
+    tau_s: float | None = 20.0,
+    heard: Sequence[dict[str, Any]] = (),
+    away: Sequence[tuple[float, float]] = (),
 ) -> Any:
+    """`away`: from how many seconds ago until how many nobody listened."""
     known = calibration(senders={"shop": learned(tau_s)}, last_beats={"shop": ago(last)})
-    return telemetry_silence.judge(tick(), heard or [], context(calibration=known))
+    unheard = tuple((ago(begin), ago(end)) for begin, end in away)
+    return telemetry_silence.judge(tick(), heard, context(calibration=known, unheard=unheard))
 
 
 def test_silence_beyond_habit_is_told_with_its_sender() -> None:
@@ -58,44 +61,33 @@ def test_a_sender_hardly_known_is_not_judged() -> None:
 
 def test_what_nobody_listened_to_was_no_silence() -> None:
     """Silent for 10 s when nobody listened any more, and not heard in the 30 s since somebody does again."""
-    (found,) = silent(500, heard=[nobody_listened(490, 30)])
+    (found,) = silent(500, away=[(490, 30)])
     assert found.suspected
     assert "not been heard since" in found.explanation
     # After a minute it is no longer waited for; after as long as it may be silent, it is.
-    assert silent(500, tau_s=100.0, heard=[nobody_listened(490, 61)]) == []
-    (found,) = silent(500, tau_s=100.0, heard=[nobody_listened(490, 110)])
+    assert silent(500, tau_s=100.0, away=[(490, 61)]) == []
+    (found,) = silent(500, tau_s=100.0, away=[(490, 110)])
     assert (found.suspected, found.since) == (False, ago(500))
 
 
 def test_who_was_silent_before_nobody_listened_still_is() -> None:
-    away = [nobody_listened(400, 300), nobody_listened(200, 5)]
-    (found,) = silent(500, heard=away)
+    away = [(400, 300), (200, 5)]
+    (found,) = silent(500, away=away)
     assert not found.suspected
     # Nor does it matter in which of the pauses between it was silent for too long.
-    (found,) = silent(410, heard=away)
+    (found,) = silent(410, away=away)
     assert not found.suspected
-    away = [nobody_listened(400, 250), nobody_listened(200, 5)]
-    (found,) = silent(410, heard=away)
+    away = [(400, 250), (200, 5)]
+    (found,) = silent(410, away=away)
     assert found.suspected
 
 
 def test_who_is_dead_is_told_though_collectors_come_and_go() -> None:
     """None of the times in which one listened was longer than it may be silent."""
-    away = [nobody_listened(begin, begin - 30) for begin in range(490, 0, -90)]
-    assert [one.suspected for one in silent(500, tau_s=100.0, heard=away)] == [True]
-    away = [nobody_listened(begin, begin - 5) for begin in range(490, 0, -90)]
-    assert [one.suspected for one in silent(500, tau_s=100.0, heard=away)] == [False]
-
-
-def test_when_nobody_listened_is_known_from_the_calibration_too() -> None:
-    known = calibration(
-        senders={"shop": learned(20.0)},
-        last_beats={"shop": ago(500)},
-        away=((ago(490), ago(30)),),
-    )
-    for rows in ([], [nobody_listened(490, 30)]):
-        (found,) = telemetry_silence.judge(tick(), rows, context(calibration=known))
-        assert found.suspected
+    away = [(begin, begin - 30) for begin in range(490, 0, -90)]
+    assert [one.suspected for one in silent(500, tau_s=100.0, away=away)] == [True]
+    away = [(begin, begin - 5) for begin in range(490, 0, -90)]
+    assert [one.suspected for one in silent(500, tau_s=100.0, away=away)] == [False]
 
 
 @pytest.mark.parametrize(
@@ -117,12 +109,10 @@ def test_who_delivers_only_what_is_old_has_more_to_tell(
 
 def test_what_piled_up_while_nobody_listened_is_delivered_first() -> None:
     """However short that was, and however long the sender may be silent."""
-    rows = [heard("shop", 2, told=2, fresh=60), nobody_listened(50, 10)]
-    (found,) = silent(2, tau_s=500.0, heard=rows)
+    (found,) = silent(2, 500.0, [heard("shop", 2, told=2, fresh=60)], [(50, 10)])
     assert found.suspected
     assert "catching up" in found.title
-    fresh = [heard("shop", 2, told=2, fresh=9), nobody_listened(50, 10)]
-    assert silent(2, tau_s=500.0, heard=fresh) == []
+    assert silent(2, 500.0, [heard("shop", 2, told=2, fresh=9)], [(50, 10)]) == []
 
 
 def beat(
@@ -144,7 +134,8 @@ def beat(
 
 def judged(store: Store, learned_at: datetime, until: datetime) -> list[bool]:
     """Whether what is said of the shop is a suspicion."""
-    known = context(calibration=learn(store, learned_at, 1.0))
+    unheard = when_nobody_listened(store, until)
+    known = context(calibration=learn(store, learned_at, 1.0), unheard=unheard)
     asked = tick(until)
     rows = store.select(
         telemetry_silence.DETECTOR.sql, telemetry_silence.DETECTOR.parameters(asked, known)
