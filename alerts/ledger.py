@@ -60,6 +60,8 @@ WORDS: Final = {
 }
 """The reasons to tell, as the reader of the message sees them."""
 COUNT_FACTOR: Final = 2
+JUDGED_WITHIN: Final = timedelta(minutes=10)
+"""What was seen last so long ago may be over: nobody is reminded of it."""
 DUE_MAX: Final = 100
 """How many messages one target gets in one go; the others are due again at the next."""
 
@@ -122,16 +124,16 @@ def decide(
     2. One of which nothing fires for certain, or only what someone acknowledged, is not told.
     3. A new one is told after `group_wait`.
     4. One that changed is told after `group_interval`; a higher severity at once.
-    5. Else it is told again after `repeat_interval`.
+    5. Else it is told again after `repeat_interval`, if it was seen lately: not while nobody judges, nor right after.
     """
     if incident.closed_at is not None:
         if told is None:
             return Reason.NEVER_TOLD
         return Reason.ALREADY_RESOLVED if told.state == "resolved" else Reason.RESOLVED
-    firing = [one.fingerprint for one in incident.findings if one.status is Status.FIRING]
+    firing = [one for one in incident.findings if one.status is Status.FIRING]
     if not firing:
         return Reason.STATE_UNKNOWN
-    if all(fingerprint in acknowledged for fingerprint in firing):
+    if all(one.fingerprint in acknowledged for one in firing):
         return Reason.ACKNOWLEDGED
     if told is None:
         waited_s = (now - incident.opened_at).total_seconds()
@@ -144,7 +146,11 @@ def decide(
         return change
     if change.tells:
         return change if since_told_s >= pace.group_interval else Reason.GROUP_INTERVAL
-    return Reason.REPEAT_INTERVAL if since_told_s >= pace.repeat_interval else Reason.UNCHANGED
+    if since_told_s < pace.repeat_interval:
+        return Reason.UNCHANGED
+    if now - max(one.last_seen for one in firing) > JUDGED_WITHIN:
+        return Reason.STATE_UNKNOWN
+    return Reason.REPEAT_INTERVAL
 
 
 def _change(before: Digest, after: Digest) -> Reason:

@@ -18,7 +18,7 @@ from alerts.targets.base import Target
 from stallwatch.clock import ManualClock
 from stallwatch.config.alerts import AlertsConfig
 from stallwatch.errors import Permanent, Transient
-from stallwatch.model.findings import Severity, Status
+from stallwatch.model.findings import Finding, Severity, Status
 from stallwatch.store.state import State
 from tests.alerts.helpers import NOW, Answer, StandIn, finding, stand_in
 
@@ -97,6 +97,10 @@ class World:
         self.registry = CollectorRegistry()
         self.dispatcher = self.build()
 
+    def see(self, one: Finding) -> None:
+        """Judged again, just now."""
+        self.state.save_findings([replace(one, last_seen=self.clock.now())])
+
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 
@@ -155,6 +159,9 @@ def test_growth_joins_and_reminders_keep_their_pace(world: World) -> None:
     world.dispatcher.tick()
     world.clock.advance(3600)
     world.dispatcher.tick()
+    assert len(world.chat.messages) == 3, "nobody has looked for an hour"
+    world.see(finding("f2"))
+    world.dispatcher.tick()
     assert [why for _, why in world.chat.told] == [
         "",
         "The number of executions at least doubled.",
@@ -173,6 +180,7 @@ def test_unknown_and_acknowledged_are_quiet(world: World) -> None:
     world.dispatcher.tick()
     assert len(world.chat.messages) == 2
     world.clock.advance(86400)
+    world.see(finding("g1", step="ship"))
     world.dispatcher.tick()
     assert world.chat.told[2:] == [("firing", "It goes on; this is a reminder.")]
 

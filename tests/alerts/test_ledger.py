@@ -25,13 +25,21 @@ def told(one: Incident, state: str = "firing") -> Told:
 BASE = incident(finding(count=3))
 
 
+def seen(seconds: float) -> Incident:
+    """BASE, when it was seen again."""
+    return incident(replace(finding(count=3), last_seen=after(seconds)))
+
+
 @pytest.mark.parametrize(
     ("one", "before", "seconds", "reason"),
     [
         (BASE, None, 0, Reason.OPENED),
         (BASE, told(BASE), 299, Reason.UNCHANGED),
         (BASE, told(BASE), 4 * 3600 - 1, Reason.UNCHANGED),
-        (BASE, told(BASE), 4 * 3600, Reason.REPEAT_INTERVAL),
+        (seen(4 * 3600), told(BASE), 4 * 3600, Reason.REPEAT_INTERVAL),
+        (seen(4 * 3600), told(BASE), 4 * 3600 + 600, Reason.REPEAT_INTERVAL),
+        # Nobody has judged since: it may be over.
+        (seen(4 * 3600), told(BASE), 4 * 3600 + 601, Reason.STATE_UNKNOWN),
         (BASE, told(BASE, "resolved"), 1, Reason.REOPENED),
         (incident(finding(count=5)), told(BASE), 4000, Reason.UNCHANGED),
         (incident(finding(count=6)), told(BASE), 299, Reason.GROUP_INTERVAL),
