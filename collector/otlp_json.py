@@ -18,7 +18,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from collector import otlp_shapes as shapes
 from collector import wire
 from collector.json_text import decode
-from collector.otlp_values import any_value, attributes, enum_number, hex_bytes, nanoseconds, uint32
+from collector.otlp_values import (
+    any_value,
+    attributes,
+    count,
+    enum_number,
+    flags,
+    hex_id,
+    nanoseconds,
+)
 from stallwatch.errors import InputError
 
 _KINDS: Final = dict(Span.SpanKind.items())
@@ -93,7 +101,7 @@ def _resource(resource: shapes.Resource | None) -> bytes:
     return wire.message(
         1,
         attributes(1, resource.attributes)
-        + wire.varint(2, uint32(resource.dropped_attributes_count))
+        + count(2, resource.dropped_attributes_count)
         + wire.messages(3, map(_entity, resource.entity_refs or ())),
     )
 
@@ -115,65 +123,65 @@ def _scope(scope: shapes.Scope | None) -> bytes:
         wire.text(1, scope.name)
         + wire.text(2, scope.version)
         + attributes(3, scope.attributes)
-        + wire.varint(4, uint32(scope.dropped_attributes_count)),
+        + count(4, scope.dropped_attributes_count),
     )
 
 
 def _log_record(record: shapes.LogRecord) -> bytes:
     severity = enum_number("severityNumber", record.severity_number, _SEVERITIES)
     return (
-        wire.fixed64(1, nanoseconds("timeUnixNano", record.time_unix_nano))
+        nanoseconds(1, "timeUnixNano", record.time_unix_nano)
         + wire.varint(2, severity)
         + wire.text(3, record.severity_text)
         + (b"" if record.body is None else wire.message(5, any_value(record.body)))
         + attributes(6, record.attributes)
-        + wire.varint(7, uint32(record.dropped_attributes_count))
-        + wire.fixed32(8, uint32(record.flags))
-        + wire.data(9, hex_bytes("traceId", record.trace_id))
-        + wire.data(10, hex_bytes("spanId", record.span_id))
-        + wire.fixed64(11, nanoseconds("observedTimeUnixNano", record.observed_time_unix_nano))
+        + count(7, record.dropped_attributes_count)
+        + flags(8, record.flags)
+        + hex_id(9, "traceId", record.trace_id)
+        + hex_id(10, "spanId", record.span_id)
+        + nanoseconds(11, "observedTimeUnixNano", record.observed_time_unix_nano)
         + wire.text(12, record.event_name)
     )
 
 
 def _span(span: shapes.Span) -> bytes:
     return (
-        wire.data(1, hex_bytes("traceId", span.trace_id))
-        + wire.data(2, hex_bytes("spanId", span.span_id))
+        hex_id(1, "traceId", span.trace_id)
+        + hex_id(2, "spanId", span.span_id)
         + wire.text(3, span.trace_state)
-        + wire.data(4, hex_bytes("parentSpanId", span.parent_span_id))
+        + hex_id(4, "parentSpanId", span.parent_span_id)
         + wire.text(5, span.name)
         + wire.varint(6, enum_number("kind", span.kind, _KINDS))
-        + wire.fixed64(7, nanoseconds("startTimeUnixNano", span.start_time_unix_nano))
-        + wire.fixed64(8, nanoseconds("endTimeUnixNano", span.end_time_unix_nano))
+        + nanoseconds(7, "startTimeUnixNano", span.start_time_unix_nano)
+        + nanoseconds(8, "endTimeUnixNano", span.end_time_unix_nano)
         + attributes(9, span.attributes)
-        + wire.varint(10, uint32(span.dropped_attributes_count))
+        + count(10, span.dropped_attributes_count)
         + (wire.messages(11, map(_event, span.events)) if span.events else b"")
-        + wire.varint(12, uint32(span.dropped_events_count))
+        + count(12, span.dropped_events_count)
         + (wire.messages(13, map(_link, span.links)) if span.links else b"")
-        + wire.varint(14, uint32(span.dropped_links_count))
+        + count(14, span.dropped_links_count)
         + (b"" if span.status is None else wire.message(15, _status(span.status)))
-        + wire.fixed32(16, uint32(span.flags))
+        + flags(16, span.flags)
     )
 
 
 def _event(event: shapes.Event) -> bytes:
     return (
-        wire.fixed64(1, nanoseconds("timeUnixNano", event.time_unix_nano))
+        nanoseconds(1, "timeUnixNano", event.time_unix_nano)
         + wire.text(2, event.name)
         + attributes(3, event.attributes)
-        + wire.varint(4, uint32(event.dropped_attributes_count))
+        + count(4, event.dropped_attributes_count)
     )
 
 
 def _link(link: shapes.Link) -> bytes:
     return (
-        wire.data(1, hex_bytes("traceId", link.trace_id))
-        + wire.data(2, hex_bytes("spanId", link.span_id))
+        hex_id(1, "traceId", link.trace_id)
+        + hex_id(2, "spanId", link.span_id)
         + wire.text(3, link.trace_state)
         + attributes(4, link.attributes)
-        + wire.varint(5, uint32(link.dropped_attributes_count))
-        + wire.fixed32(6, uint32(link.flags))
+        + count(5, link.dropped_attributes_count)
+        + flags(6, link.flags)
     )
 
 

@@ -17,25 +17,46 @@ _INT64: Final = (-(2**63), 2**63 - 1)
 _UINT32: Final = (0, 2**32 - 1)
 _DIGITS_MAX: Final = 20
 _KEY_MAX: Final = 100
-"""Keys up to this length are remembered."""
+_TEXT_MAX: Final = 31
+"""Attributes with keys and texts up to these lengths are remembered as they were written: spans have the same ones
+again and again. Longer texts are mostly ids and addresses, no two alike."""
+_REMEMBERED: Final = 4096
 
 
 def attributes(field: int, pairs: list[shapes.KeyValue] | None, depth: int = 0) -> bytes:
     """Key-value pairs that are `depth` values deep, in protobuf, as the repeated field of that number."""
     if not pairs:
         return b""
-    return wire.messages(field, [_pair(pair, depth) for pair in pairs])
+    return b"".join([_attribute(field, pair, depth) for pair in pairs])
 
 
-def _pair(pair: shapes.KeyValue, depth: int) -> bytes:
-    key = _key(pair.key) if pair.key and len(pair.key) <= _KEY_MAX else wire.text(1, pair.key)
-    return key if pair.value is None else key + wire.message(2, any_value(pair.value, depth))
+def _attribute(field: int, pair: shapes.KeyValue, depth: int) -> bytes:
+    key, value = pair.key or "", pair.value
+    if value is None:
+        return _written(field, key, b"")
+    if depth == 0 and len(key) <= _KEY_MAX:
+        text = value.string_value
+        if text is not None:
+            if len(text) <= _TEXT_MAX:
+                return _text(field, key, text)
+        elif value.bool_value is None and value.int_value is not None:
+            return _whole(field, key, value.int_value)
+    return _written(field, key, wire.message(2, any_value(value, depth)))
 
 
-@lru_cache(maxsize=1024)
-def _key(key: str) -> bytes:
-    """The few keys that all spans have."""
-    return wire.text(1, key)
+@lru_cache(_REMEMBERED)
+def _text(field: int, key: str, text: str) -> bytes:
+    return _written(field, key, wire.message(2, wire.message(1, text.encode())))
+
+
+@lru_cache(_REMEMBERED)
+def _whole(field: int, key: str, number: int | float | str) -> bytes:
+    value = wire.set_varint(3, _integer("intValue", number, *_INT64))
+    return _written(field, key, wire.message(2, value))
+
+
+def _written(field: int, key: str, value: bytes) -> bytes:
+    return wire.message(field, wire.text(1, key) + value)
 
 
 def any_value(value: shapes.Value, depth: int = 0) -> bytes:
@@ -60,14 +81,14 @@ def any_value(value: shapes.Value, depth: int = 0) -> bytes:
     return b""
 
 
-def hex_bytes(field: str, text: str | None) -> bytes:
-    """An id; empty if there is none."""
+def hex_id(field: int, name: str, text: str | None) -> bytes:
+    """An id, if there is one."""
     if not text:
         return b""
     try:
-        return binascii.unhexlify(text)
+        return wire.message(field, binascii.unhexlify(text))
     except ValueError:
-        raise InputError(f"{field}: {text[:40]!r} is not hex") from None
+        raise InputError(f"{name}: {text[:40]!r} is not hex") from None
 
 
 def _base64(text: str) -> bytes:
@@ -79,24 +100,31 @@ def _base64(text: str) -> bytes:
         raise InputError(f"bytesValue: {text[:40]!r} is not base64") from None
 
 
-def nanoseconds(field: str, number: shapes.Number) -> int:
+def nanoseconds(field: int, name: str, number: shapes.Number) -> bytes:
     """A time since 1970."""
-    return _integer(field, number, 0, _UINT64_MAX)
-
-
-def uint32(number: shapes.Number) -> int:
-    """A count or flags."""
     if number is None:
-        return 0
-    return _integer("a count", number, *_UINT32)
+        return b""
+    return wire.fixed64(field, _integer(name, number, 0, _UINT64_MAX))
 
 
-def _integer(field: str, number: shapes.Number, low: int, high: int) -> int:
+def count(field: int, number: shapes.Number) -> bytes:
+    """A number of what was left out."""
     if number is None:
-        return 0
+        return b""
+    return wire.varint(field, _integer("a count", number, *_UINT32))
+
+
+def flags(field: int, number: shapes.Number) -> bytes:
+    """32 bits."""
+    if number is None:
+        return b""
+    return wire.fixed32(field, _integer("flags", number, *_UINT32))
+
+
+def _integer(field: str, number: int | float | str, low: int, high: int) -> int:
     if isinstance(number, str):
         digits = number.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX):
+        if len(digits) > _DIGITS_MAX or not (digits.isascii() and digits.isdigit()):
             raise InputError(f"{field}: {number[:40]!r} is not an integer")
         number = int(number)
     elif isinstance(number, float):

@@ -139,6 +139,27 @@ def test_integers(number: int) -> None:
     assert value(intValue=str(number)) == AnyValue(int_value=number)
 
 
+@pytest.mark.parametrize("place", ["attributes", "events"])
+def test_what_is_remembered_is_told_from_what_is_like_it(place: str) -> None:
+    """By key, by type, and by where attributes stand in their message."""
+    ones = [
+        ({"stringValue": "1"}, AnyValue(string_value="1")),
+        ({"intValue": "1"}, AnyValue(int_value=1)),
+        ({"intValue": 1}, AnyValue(int_value=1)),
+        ({"intValue": 1.0}, AnyValue(int_value=1)),
+        ({"boolValue": True}, AnyValue(bool_value=True)),
+        ({"doubleValue": 1}, AnyValue(double_value=1.0)),
+        ({"stringValue": ""}, AnyValue(string_value="")),
+    ]
+    keys = ("", "1", "k")
+    said = [{"key": key, "value": one} for _ in range(2) for key in keys for one, _ in ones]
+    wanted = [KeyValue(key=key, value=one) for _ in range(2) for key in keys for _, one in ones]
+    if place == "events":
+        assert one_span(events=[{"attributes": said}]).events[0] == Span.Event(attributes=wanted)
+    else:
+        assert one_span(attributes=said) == Span(attributes=wanted)
+
+
 def _request(attribute: dict[str, Any]) -> bytes:
     spans = [{"attributes": [{"key": "k", "value": attribute}]}]
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
