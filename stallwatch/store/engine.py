@@ -155,22 +155,15 @@ class Engine:
         settings: Parameters | None = None,
         inserting: bool = False,
         silence_s: float = SILENCE_S,
+        although_silent: bool = False,
     ) -> Client:
         """A client with a session of its own, to be closed by the caller.
 
-        A server that says nothing for `silence_s` is away (StoreSilent).
+        A server that says nothing for `silence_s` is away (StoreSilent). `although_silent`: try even where it is known
+        that no answer would come, to find out whether one does.
         """
-        self.must_answer()
-        return self.opened(database, settings, inserting, silence_s)
-
-    def opened(
-        self,
-        database: str | None = None,
-        settings: Parameters | None = None,
-        inserting: bool = False,
-        silence_s: float = SILENCE_S,
-    ) -> Client:
-        """The same, though it may be known that no answer would come: to find out whether one does."""
+        if not although_silent:
+            self.must_answer()
         address = self.address
         wanted = {**SETTINGS, **(settings or {})}
         with translated(inserting):

@@ -27,7 +27,7 @@ class StoreWatch:
         """Ask the server something small."""
         try:
             if self._client is None:
-                self._client = self._engine.opened(silence_s=ANSWER_S)
+                self._client = self._engine.connect(silence_s=ANSWER_S, although_silent=True)
             with translated():
                 self._client.command("SELECT 1")
         except StallwatchError as error:
